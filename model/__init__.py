@@ -1,0 +1,1 @@
+"""The dream's mathematics: tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""How the weights are made: data, losses, phases and the loop that runs them."""

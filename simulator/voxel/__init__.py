@@ -1,0 +1,1 @@
+"""The exact world: teacher, judge and control of the dream."""
