@@ -1,0 +1,104 @@
+"""What a model is made of. A preset is an entry of `PRESETS`; the values are saved as JSON beside the weights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from reverie.model.errors import ModelError
+
+EVENT_COUNT = 5
+"""Events that the event head tells apart; their names are `reverie.simulator.world.EVENTS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The shape of one world model. Sizes are in pixels, tokens or channels; times are in ticks."""
+
+    size: tuple[int, int] = (96, 160)
+    """(height, width) of the frames it was trained on; it dreams any multiples of `patch`."""
+    patch: int = 16
+    """Side of the square of pixels that one token stands for."""
+    cell: int = 4
+    """Side of the square of pixels that one cell of the detail head stands for."""
+    width: int = 256
+    depth: int = 6
+    heads: int = 4
+    memory_heads: int = 2
+    """Key and value heads of the attention over time; each serves `heads / memory_heads` query heads."""
+    memory_layers: tuple[int, ...] = (2, 4)
+    """Blocks that also look back in time."""
+    memory: int = 16
+    """Frames whose keys and values the ring cache keeps."""
+    history: tuple[int, ...] = (1, 2, 4, 8)
+    """Ages, in ticks, of the past frames that are stacked under the frame being dreamed."""
+    bottleneck: int = 96
+    """Channels that a patch of one stacked frame is squeezed through."""
+    cell_width: int = 64
+    field_of_view: float = 70.0
+    """Vertical, in degrees: what the rotation warp assumes of the camera."""
+    finest: int = 8
+    """Noise levels are multiples of 1 / finest; the teacher takes this many steps."""
+    steps: int = 1
+    """Denoising steps per dreamed frame."""
+    context_noise: float = 0.0
+    """Noise level that the past frames are given while dreaming."""
+
+    def __post_init__(self) -> None:
+        height, width = self.size
+        if height % self.patch or width % self.patch or self.patch % self.cell:
+            raise ModelError(f"model config: size {self.size} does not divide into patches of {self.patch}")
+        if self.width % self.heads or (self.width // self.heads) % 4 or self.heads % self.memory_heads:
+            raise ModelError("model config: heads do not divide the width")
+        if self.finest % self.steps:
+            raise ModelError(f"model config: {self.steps} steps do not divide {self.finest} noise levels")
+        if not self.history or min(self.history) < 1:
+            raise ModelError("model config: history needs at least the frame before")
+
+    @property
+    def head_width(self) -> int:
+        """Channels of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def past(self) -> int:
+        """Past frames that a state must keep."""
+        return max(self.history)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> ModelConfig:
+        """The inverse of `to_dict`; every field must be there and no other. Raises ModelError."""
+        names = {field.name for field in fields(cls)}
+        if not isinstance(record, dict) or set(record) != names:
+            raise ModelError("model config: fields are missing or unknown")
+        defaults = cls()
+        values: dict[str, Any] = {}
+        for name, value in record.items():
+            kind = type(getattr(defaults, name))
+            try:
+                values[name] = tuple(int(item) for item in value) if kind is tuple else kind(value)
+            except (TypeError, ValueError) as error:
+                raise ModelError(f"model config: {name} cannot be {value!r}") from error
+        return cls(**values)
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "tiny": ModelConfig(),
+    "base": ModelConfig(
+        size=(192, 320), width=640, depth=12, heads=10, memory_layers=(2, 5, 8, 11), memory=32, bottleneck=192, cell_width=96
+    ),
+    "test": ModelConfig(
+        size=(32, 48), width=32, depth=2, heads=2, memory_heads=1, memory_layers=(1,), memory=4, history=(1, 2), bottleneck=16, cell_width=16
+    ),
+}  # fmt: skip
+
+
+def preset(name: str) -> ModelConfig:
+    """The preset called `name`. Raises ModelError."""
+    if name not in PRESETS:
+        raise ModelError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,116 @@
+"""Model folders: `config.json`, `model.safetensors`, `step.onnx`, `teacher.safetensors`, `CARD.md`. Never pickle.
+
+Weights are stored in float16 and played in float32; the ONNX file is made from the same rounded numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reverie.model.config import ModelConfig
+from reverie.model.errors import ModelError
+from reverie.model.signature import Backend
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reverie.model.world_model import WorldModel
+
+BUNDLED = Path(__file__).parent / "weights"
+CONFIG, STUDENT, TEACHER, ONNX = "config.json", "model.safetensors", "teacher.safetensors", "step.onnx"
+
+
+def bundled_models() -> tuple[str, ...]:
+    """Names of the models that ship with Reverie."""
+    return tuple(sorted(folder.parent.name for folder in BUNDLED.glob(f"*/{CONFIG}")))
+
+
+def model_folder(model: str) -> Path:
+    """The folder of a bundled model, or the one that a path names. Raises ModelError."""
+    if model in bundled_models():
+        return BUNDLED / model
+    folder = Path(model)
+    if (folder / CONFIG).is_file():
+        return folder
+    if folder.is_dir():
+        raise ModelError(f"{model}: not a model folder, it has no {CONFIG}")
+    raise ModelError(f"unknown model {model!r}; bundled: {', '.join(bundled_models()) or 'none'}, or give a model folder")
+
+
+def load_config(folder: Path) -> ModelConfig:
+    """The configuration saved in a model folder. Raises ModelError."""
+    try:
+        return ModelConfig.from_dict(json.loads((folder / CONFIG).read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / CONFIG}: cannot be read ({error})") from error
+
+
+def fingerprint(folder: Path) -> str:
+    """Sixteen hexadecimal digits that name the weights in a folder."""
+    digest = hashlib.sha256()
+    for name in (CONFIG, STUDENT):
+        path = folder / name
+        if not path.is_file():
+            raise ModelError(f"{folder}: {name} is missing")
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def load_model(folder: Path, file: str = STUDENT) -> WorldModel:
+    """The network in a model folder, in float32 on the CPU. Raises ModelError."""
+    from safetensors.torch import load_file
+
+    from reverie.model.world_model import WorldModel
+
+    model = WorldModel(load_config(folder))
+    path = folder / file
+    try:
+        tensors = load_file(path)
+    except Exception as error:  # safetensors raises its own type, and OSError
+        raise ModelError(f"{path}: cannot be read ({str(error).splitlines()[0][:120]})") from error
+    try:
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: does not hold the weights that {CONFIG} describes") from error
+    return model.eval()
+
+
+def save_model(folder: Path, config: ModelConfig, weights: Mapping[str, Tensor], file: str = STUDENT) -> None:
+    """Writes the configuration and the weights, as float16, into `folder`."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).write_text(json.dumps(config.to_dict(), indent=2) + "\n", "utf-8")
+    halves = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in weights.items()}
+    save_file(halves, folder / file)
+
+
+def open_backend(folder: Path, backend: str = "auto", device: str = "auto") -> Backend:
+    """Whatever runs the model in `folder`: `backend` auto, onnx or torch; `device` auto, cpu or cuda. Raises ModelError.
+
+    auto takes ONNX where the folder has an export, else torch.
+    """
+    if backend not in ("auto", "onnx", "torch"):
+        raise ModelError(f"unknown backend {backend!r}; there are auto, onnx, torch")
+    if device not in ("auto", "cpu", "cuda"):
+        raise ModelError(f"unknown device {device!r}; there are auto, cpu, cuda")
+    config = load_config(folder)
+    exported = folder / ONNX
+    if backend == "onnx" and not exported.is_file():
+        raise ModelError(f"{folder}: has no {ONNX}; make it with `reverie export`")
+    if backend == "onnx" or (backend == "auto" and exported.is_file()):
+        from reverie.model.onnx_backend import OnnxBackend
+
+        return OnnxBackend(exported, config, device)
+    import torch
+
+    from reverie.model.torch_backend import TorchBackend
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return TorchBackend(load_model(folder), device)

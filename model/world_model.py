@@ -1,0 +1,193 @@
+"""One noised frame, its past and an action in; the clean frame and what the model knows about it out.
+
+The hybrid of RECIPES: tokens of 16x16 pixels carry what happens, a light head at a quarter of the resolution draws it.
+Every pixel of the new frame is a mixture of three candidates: the frame before as the known camera turn (and a
+predicted flow beyond it) moves it, the frame before as it stands, and a newly painted pixel. What does not change is
+thus copied exactly and what moves is moved rather than drawn again, and only what comes into view has to be invented.
+Letters: b batch, t frames, h w pixels, p tokens of a frame, d width.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reverie.model import geometry
+from reverie.model.actions import ACTION_DIM, ACTION_INDEX, CAMERA_SCALE
+from reverie.model.config import EVENT_COUNT, ModelConfig
+from reverie.model.layers import Block, LevelEmbedding, Memory, rotary_tables, zero_init
+
+
+class Context(NamedTuple):
+    """What a frame is dreamed from."""
+
+    past: Tensor
+    """[b, t, len(history), 3, h, w] in -1..1: the stacked past frames, the frame before first."""
+    action: Tensor
+    """[b, t, 25]."""
+    turn: Tensor
+    """[b, t, 2]: the camera's real (pitch, yaw) change in degrees."""
+    pitch: Tensor
+    """[b, t]: the camera's pitch before it, degrees."""
+    context_noise: Tensor
+    """[b, t]: how noisy the past frames are, 0..1."""
+
+
+class Prediction(NamedTuple):
+    """What the model says about a frame."""
+
+    frame: Tensor
+    """[b, t, 3, h, w], about -1..1."""
+    flow: Tensor
+    """[b, t, h/cell, w/cell, 2]: motion beyond the camera's turn, in units of the sampling grid."""
+    depth: Tensor
+    """[b, t, h/cell, w/cell]: log(1 + metres)."""
+    travel: Tensor
+    """[b, t, 3]: the eye's motion in metres (right, down, ahead of the level camera before)."""
+    events: Tensor
+    """[b, t, EVENT_COUNT]: logits."""
+    pitch: Tensor
+    """[b, t]: the camera's pitch after the tick, read off the picture, over 90 degrees."""
+    memory: list[Memory]
+    """What each memory layer should remember of the given frames."""
+
+
+class PatchEmbedding(nn.Module):
+    """Stacked frames to tokens, each frame's patches through a bottleneck of its own (JiT, arXiv 2511.13720)."""
+
+    def __init__(self, frames: int, patch: int, bottleneck: int, width: int) -> None:
+        super().__init__()
+        self.squeeze = nn.ModuleList(
+            nn.Conv2d(3, bottleneck, patch, stride=patch, bias=False) for _ in range(frames)
+        )
+        self.mix = nn.Linear(frames * bottleneck, width)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """[b, frames, 3, h, w] -> [b, p, d]."""
+        squeezed = torch.cat([layer(frames[:, index]) for index, layer in enumerate(self.squeeze)], dim=1)
+        return self.mix(rearrange(squeezed, "b c rows columns -> b (rows columns) c"))
+
+
+class DetailHead(nn.Module):
+    """Tokens and the pictures at hand to pixels: four convolutions over cells of 4x4 pixels."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        c, side = config.cell_width, config.patch // config.cell
+        self.colours = 3 * config.cell**2
+        self.choices = 3 * config.cell**2
+        self.spread = nn.Linear(config.width, c * side**2)
+        self.join = nn.Conv2d(c + 3 * self.colours, c, 1)
+        self.convolve = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for _ in range(3))
+        self.out = nn.Conv2d(c, self.colours + self.choices + 3, 1)
+        nn.init.normal_(self.out.weight, std=0.01)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, tokens: Tensor, noised: Tensor, turned: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """tokens [b, p, d] and three pictures [b, 3, h, w] -> painted picture [b, 3, h, w], mixing weights [b, 3, h, w],
+        flow [b, h/cell, w/cell, 2] and log depth [b, h/cell, w/cell]."""
+        cell, side = self.config.cell, self.config.patch // self.config.cell
+        rows = noised.shape[-2] // self.config.patch
+        spread = rearrange(
+            self.spread(tokens), "b (r c) (d i j) -> b d (r i) (c j)", r=rows, i=side, j=side
+        )
+        pictures = torch.cat((noised, turned, before), dim=1)
+        x = self.join(torch.cat((spread, functional.pixel_unshuffle(pictures, cell)), dim=1))
+        for layer in self.convolve:
+            x = x + layer(functional.silu(x))
+        out = self.out(functional.silu(x)).float()
+        painted, choices, rest = out.split((self.colours, self.choices, 3), dim=1)
+        weights = functional.pixel_shuffle(choices, cell).softmax(dim=1)
+        flow = rearrange(rest[:, :2], "b two r c -> b r c two")
+        return functional.pixel_shuffle(painted, cell), weights, flow, rest[:, 2]
+
+
+class WorldModel(nn.Module):
+    """The denoiser of frames. Teacher and student are two sets of its weights."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        d = config.width
+        self.embed = PatchEmbedding(len(config.history) + 2, config.patch, config.bottleneck, d)
+        self.level = LevelEmbedding(d)
+        self.size = LevelEmbedding(d)
+        self.noise = LevelEmbedding(d)
+        self.action = nn.Sequential(nn.Linear(ACTION_DIM + 5, d), nn.SiLU(), nn.Linear(d, d))
+        self.blocks = nn.ModuleList(
+            Block(d, config.heads, config.memory_heads if index in config.memory_layers else None)
+            for index in range(config.depth)
+        )
+        self.norm = nn.RMSNorm(d, eps=1e-6)
+        self.head = DetailHead(config)
+        self.facts = zero_init(nn.Linear(d, 3 + EVENT_COUNT + 1))
+
+    def forward(
+        self, noised: Tensor, level: Tensor, size: Tensor, context: Context, ages: Tensor, memory: list[Memory] | None = None
+    ) -> Prediction:
+        """Predicts clean frames.
+
+        noised [b, t, 3, h, w]; level, size [b, t]: its noise level and the step about to be taken; ages [b, t, m + t] as in
+        `MemoryAttention`; memory: keys and values of m earlier frames for each memory layer.
+        """
+        b, t, _, height, width = noised.shape
+        config = self.config
+        before = context.past[:, :, 0].flatten(0, 1)
+        grid = geometry.rotation_grid(
+            context.pitch.flatten(), context.turn.flatten(0, 1), (height, width), config.field_of_view
+        )
+        turned = geometry.warp(before, grid)
+
+        stacked = torch.cat((noised.flatten(0, 1)[:, None], turned[:, None], context.past.flatten(0, 1)), dim=1)
+        x = self.embed(stacked).unflatten(0, (b, t))
+        condition = functional.silu(
+            self.level(level) + self.size(size) + self.noise(context.context_noise) + self.action(self._controls(context))
+        )
+        tables = rotary_tables(height // config.patch, width // config.patch, config.head_width, x.device)
+        fresh: list[Memory] = []
+        for block in self.blocks:
+            held = memory[len(fresh)] if memory is not None and block.memory is not None else None
+            x, kept = block(x, condition, tables, ages, held)
+            if kept is not None:
+                fresh.append(kept)
+        x = self.norm(x)
+        facts = self.facts(x.mean(dim=2)).float()
+
+        painted, weights, flow, depth = self.head(x.flatten(0, 1), noised.flatten(0, 1), turned, before)
+        fine_flow = functional.interpolate(flow.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False)
+        moved = geometry.warp(before, grid + fine_flow.permute(0, 2, 3, 1))
+        frame = weights[:, :1] * moved + weights[:, 1:2] * before + weights[:, 2:] * painted
+        travel, events, pitch = facts.split((3, EVENT_COUNT, 1), dim=-1)
+        return Prediction(
+            frame=frame.unflatten(0, (b, t)),
+            flow=flow.unflatten(0, (b, t)),
+            depth=depth.unflatten(0, (b, t)),
+            travel=travel,
+            events=events,
+            pitch=pitch.squeeze(-1),
+            memory=fresh,
+        )
+
+    @staticmethod
+    def _controls(context: Context) -> Tensor:
+        """The action with its camera clipped to ±1, and the camera's real motion at several scales."""
+        action = context.action
+        first = ACTION_INDEX["cameraX"]
+        camera = action[..., first : first + 2].clamp(-1, 1)
+        action = torch.cat((action[..., :first], camera, action[..., first + 2 :]), dim=-1)
+        turn = context.turn
+        return torch.cat(
+            (action, torch.tanh(turn), torch.tanh(turn / CAMERA_SCALE), context.pitch.unsqueeze(-1) / 90), dim=-1
+        )
+
+
+def causal_ages(b: int, t: int, memory: int, device: torch.device) -> Tensor:
+    """Ages [b, t, t] among the frames of a clip: each sees itself and at most `memory` frames before it."""
+    index = torch.arange(t, device=device)
+    ages = (index[:, None] - index[None, :]).float()
+    return torch.where(ages > memory, -1.0, ages).expand(b, t, t)
