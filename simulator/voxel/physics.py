@@ -1,9 +1,9 @@
 """How bodies move: Minecraft's player physics, one tick (1/20 s) at a time.
 
 Constants and their order of use are those of Minecraft Java Edition as documented by the Minecraft Wiki
-(https://minecraft.wiki/w/Transportation, https://minecraft.wiki/w/Entity#Motion_of_entities) and the Minecraft
-Parkour Wiki (https://www.mcpk.wiki/wiki/Horizontal_Movement_Formulas, .../Vertical_Movement_Formulas).  Speeds
-are in blocks per tick, so the steady walk is 0.098 / (1 - 0.546) = 0.2159 blocks per tick = 4.317 m/s.
+(https://minecraft.wiki/w/Transportation, https://minecraft.wiki/w/Entity#Motion_of_entities) and the
+Minecraft Parkour Wiki (https://www.mcpk.wiki/wiki/Horizontal_Movement_Formulas, Vertical_Movement_Formulas).
+Speeds are in blocks per tick: the steady walk is 0.098 / (1 - 0.546) = 0.2159 blocks per tick = 4.317 m/s.
 
 One difference: sprinting lasts while its key is held together with forward, it does not latch.
 """
@@ -310,3 +310,26 @@ def look(body: np.ndarray) -> tuple[float, float, float]:
     """The unit vector of sight."""
     yaw, pitch = math.radians(body[YAW]), math.radians(body[PITCH])
     return -math.sin(yaw) * math.cos(pitch), -math.sin(pitch), math.cos(yaw) * math.cos(pitch)
+
+
+FEEL_WALL = 0.4
+"""Metres ahead within which a wall counts as blocking the way."""
+FEEL_DROP = 2.0
+"""Metres ahead at which the ground's height is felt."""
+FEEL_UP, FEEL_DOWN = 3, 12
+
+
+@njit(cache=True, nogil=True)
+def feel_ahead(blocks: np.ndarray, body: np.ndarray) -> tuple[bool, float]:
+    """What blocks the way ahead, and the metres by which the ground two blocks ahead lies lower."""
+    yaw = math.radians(body[YAW])
+    ax, az = -math.sin(yaw), math.cos(yaw)
+    x, y, z = body[X], body[Y], body[Z]
+    mx, _, mz = sweep(blocks, x, y, z, ax * FEEL_WALL, 0.0, az * FEEL_WALL, HALF_WIDTH, HEIGHT)
+    blocked = mx * ax + mz * az < 0.5 * FEEL_WALL
+    bx, bz = math.floor(x + ax * FEEL_DROP), math.floor(z + az * FEEL_DROP)
+    feet = math.floor(y + 0.01)
+    for level in range(feet + FEEL_UP, feet - FEEL_DOWN, -1):
+        if is_solid(blocks, bx, level, bz):
+            return blocked, y - (level + 1.0)
+    return blocked, float(FEEL_DOWN)

@@ -1,0 +1,139 @@
+"""Where a game begins: a pleasant place to stand for each scene name, chosen by the seed."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from reverie.simulator.errors import SceneError
+from reverie.simulator.voxel.blocks import BLOCK_ID, EYE_HEIGHT, SEA_LEVEL, SIZE_X, SIZE_Y, SIZE_Z
+from reverie.simulator.voxel.render import cast
+from reverie.simulator.voxel.terrain import BIOMES, Terrain
+
+SCENES: tuple[str, ...] = ("plains", "forest", "desert", "snow", "village", "cave", "lake", "night")
+NATURAL_GROUND = ("grass", "dirt", "sand", "snow", "stone", "gravel")
+CANDIDATES = 24
+"""Places that are looked at before the best one is taken."""
+SIGHT = 40.0
+"""Metres to which a place's view is judged."""
+YAWS = tuple(range(-180, 180, 45))
+SIDE_LOOK = 25.0
+LANDMARK_NEAR, LANDMARK_FAR = 7.0, 15.0
+SHORE_HEIGHT = 3
+CAVE_DEPTH = 6
+NIGHT = 0.0
+DAY_PROBABILITY, DUSK_PROBABILITY = 0.72, 0.18
+"""For games without a scene; the rest is night."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Feet position, view angles in degrees, and the hour as a fraction of a day (0.5: noon)."""
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+    pitch: float
+    day_time: float
+
+
+def choose_start(terrain: Terrain, heights: np.ndarray, scene: str | None, seed: int) -> Start:
+    """The start of `scene` (None: anywhere) in a world. Deterministic. Raises SceneError."""
+    if scene is not None and scene not in SCENES:
+        raise SceneError(f"scene {scene!r} is unknown to the voxel world; it starts from {', '.join(SCENES)}")
+    rng = np.random.default_rng([seed, zlib.crc32((scene or "").encode())])
+    day_time = _hour(rng, scene)
+    spots = _spots(terrain, heights, scene)
+    if len(spots) == 0:
+        raise SceneError(f"scene {scene!r} does not occur in the world of seed {seed}; try another seed")
+    chosen = spots[rng.choice(len(spots), min(CANDIDATES, len(spots)), replace=False)]
+    best, best_score = (chosen[0], 0.0), -math.inf
+    for x, y, z in chosen.tolist():
+        for yaw in YAWS:
+            score = _view_score(terrain, scene, x, y, z, yaw)
+            if score > best_score:
+                best, best_score = ((x, y, z), yaw), score
+    (x, y, z), yaw = best
+    yaw = _yaw_to_landmark(terrain, x, z) if scene == "village" else yaw + rng.uniform(-12.0, 12.0)
+    return Start(x + 0.5, float(y), z + 0.5, float(yaw), float(rng.normal(4.0, 3.0)), day_time)
+
+
+def _hour(rng: np.random.Generator, scene: str | None) -> float:
+    if scene == "night":
+        return float((NIGHT + rng.uniform(-0.06, 0.06)) % 1.0)
+    draw = rng.random()
+    if scene is not None or draw < DAY_PROBABILITY:
+        return float(rng.uniform(0.34, 0.66))
+    if draw < DAY_PROBABILITY + DUSK_PROBABILITY:
+        return float(rng.choice([rng.uniform(0.22, 0.32), rng.uniform(0.68, 0.78)]))
+    return float(rng.uniform(-0.12, 0.12) % 1.0)
+
+
+def _spots(terrain: Terrain, heights: np.ndarray, scene: str | None) -> np.ndarray:
+    """int [n, 3]: places for feet that suit the scene."""
+    if scene == "cave":
+        return _cave_spots(terrain.blocks, heights)
+    blocks = terrain.blocks
+    columns = np.indices((SIZE_X, SIZE_Z))
+    x, z = columns
+    y = np.clip(heights.astype(np.intp), 0, SIZE_Y - 5)
+    natural = np.isin(blocks[x, y, z], [BLOCK_ID[name] for name in NATURAL_GROUND])
+    open_above = np.all([blocks[x, y + up, z] == BLOCK_ID["air"] for up in range(1, 5)], axis=0)
+    good = natural & open_above
+    if scene in BIOMES:
+        good &= terrain.biome == BIOMES.index(scene)
+    elif scene == "village":
+        distance = np.min([_distance(x, z, mark[0], mark[2]) for mark in terrain.landmarks], axis=0)
+        good &= (distance >= LANDMARK_NEAR) & (distance <= LANDMARK_FAR)
+    elif scene == "lake":
+        water = blocks[:, SEA_LEVEL, :] == BLOCK_ID["water"]
+        near = np.any([np.roll(water, shift, axis) for shift in (-6, 6) for axis in (0, 1)], axis=0)
+        good &= near & (y <= SEA_LEVEL + SHORE_HEIGHT)
+    return np.stack([x[good], y[good] + 1, z[good]], axis=1)
+
+
+def _cave_spots(blocks: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    air = blocks == BLOCK_ID["air"]
+    floor = np.isin(blocks, [BLOCK_ID[name] for name in ("stone", "dirt", "gravel", "cobblestone")])
+    free = np.zeros_like(air)
+    free[:, 1:-2] = floor[:, :-3] & air[:, 1:-2] & air[:, 2:-1] & air[:, 3:]
+    deep = np.arange(SIZE_Y)[None, :, None] + CAVE_DEPTH < heights[:, None, :]
+    return np.argwhere(free & deep)
+
+
+def _distance(x: np.ndarray, z: np.ndarray, to_x: float, to_z: float) -> np.ndarray:
+    """Metres between columns, around the torus."""
+    dx, dz = _wrap(x - to_x, SIZE_X), _wrap(z - to_z, SIZE_Z)
+    return np.hypot(dx, dz)
+
+
+def _wrap(difference: np.ndarray | float, size: int) -> np.ndarray | float:
+    return (difference + size / 2) % size - size / 2
+
+
+def _yaw_to_landmark(terrain: Terrain, x: float, z: float) -> float:
+    nearest = min(terrain.landmarks, key=lambda mark: float(_distance(x, z, mark[0], mark[2])))
+    dx, dz = _wrap(nearest[0] - x, SIZE_X), _wrap(nearest[2] - z, SIZE_Z)
+    return math.degrees(math.atan2(-dx, dz))
+
+
+def _view_score(terrain: Terrain, scene: str | None, x: int, y: int, z: int, yaw: float) -> float:
+    """How good the view is: open in front, yet with something to see in it."""
+    eye = (x + 0.5, y + EYE_HEIGHT, z + 0.5)
+    far = []
+    for turn in (-SIDE_LOOK, 0.0, SIDE_LOOK):
+        angle = math.radians(yaw + turn)
+        hit = cast(terrain.blocks, eye, (-math.sin(angle), 0.0, math.cos(angle)), SIGHT)
+        far.append(SIGHT if hit is None else hit[6])
+    something = SIGHT / 4 if min(far) < SIGHT else 0.0
+    score = min(min(far), SIGHT / 4) + sum(far) / 6 + something
+    if scene == "lake":
+        angle = math.radians(yaw)
+        for metres in (4, 8, 12):
+            column = int(x - math.sin(angle) * metres) % SIZE_X, int(z + math.cos(angle) * metres) % SIZE_Z
+            score += SIGHT * (terrain.blocks[column[0], SEA_LEVEL, column[1]] == BLOCK_ID["water"])
+    return float(score)
