@@ -21,6 +21,8 @@ SIGHT = 40.0
 """Metres to which a place's view is judged."""
 YAWS = tuple(range(-180, 180, 45))
 SIDE_LOOK = 25.0
+NOT_BUILT = ("cave", "lake")
+"""Landmarks that are no buildings."""
 LANDMARK_NEAR, LANDMARK_FAR = 7.0, 15.0
 SHORE_HEIGHT = 3
 CAVE_DEPTH = 6
@@ -87,7 +89,8 @@ def _spots(terrain: Terrain, heights: np.ndarray, scene: str | None) -> np.ndarr
     if scene in BIOMES:
         good &= terrain.biome == BIOMES.index(scene)
     elif scene == "village":
-        distance = np.min([_distance(x, z, mark[0], mark[2]) for mark in terrain.landmarks], axis=0)
+        marks = [_distance(x, z, mark[0], mark[2]) for mark in _buildings(terrain)]
+        distance = np.min(marks, axis=0) if marks else np.full(x.shape, np.inf)
         good &= (distance >= LANDMARK_NEAR) & (distance <= LANDMARK_FAR)
     elif scene == "lake":
         water = blocks[:, SEA_LEVEL, :] == BLOCK_ID["water"]
@@ -115,8 +118,12 @@ def _wrap(difference: np.ndarray | float, size: int) -> np.ndarray | float:
     return (difference + size / 2) % size - size / 2
 
 
+def _buildings(terrain: Terrain) -> list[tuple[int, int, int, str]]:
+    return [mark for mark in terrain.landmarks if mark[3] not in NOT_BUILT]
+
+
 def _yaw_to_landmark(terrain: Terrain, x: float, z: float) -> float:
-    nearest = min(terrain.landmarks, key=lambda mark: float(_distance(x, z, mark[0], mark[2])))
+    nearest = min(_buildings(terrain), key=lambda mark: float(_distance(x, z, mark[0], mark[2])))
     dx, dz = _wrap(nearest[0] - x, SIZE_X), _wrap(nearest[2] - z, SIZE_Z)
     return math.degrees(math.atan2(-dx, dz))
 

@@ -16,7 +16,6 @@ from reverie.simulator.voxel import physics
 from reverie.simulator.voxel.blocks import (
     BLOCK_ID,
     BLOCKS,
-    FIELD_OF_VIEW,
     REACH,
     SIZE_X,
     SIZE_Y,
@@ -48,7 +47,7 @@ from reverie.simulator.voxel.interact import (
     needs_target,
     work,
 )
-from reverie.simulator.voxel.render import Rendered, View, cast, render
+from reverie.simulator.voxel.render import Rendered, View, cast, pixel_rays, render
 from reverie.simulator.voxel.spawn import choose_start
 from reverie.simulator.voxel.terrain import column_heights, generate, update_column
 from reverie.simulator.voxel.textures import block_colours
@@ -75,7 +74,7 @@ _QUIET.flags.writeable = False
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VoxelState:
-    """Everything that decides the next frame. A value: arrays are shared between states and never written to."""
+    """Everything that decides the next frame. A value: its arrays are shared and never written to."""
 
     seed: int
     tick: int
@@ -99,7 +98,7 @@ class VoxelState:
 
 
 class VoxelWorld:
-    """The exact world; see `reverie.simulator.world.World`. Frames are uint8 [h, w, 3] of the given (h, w)."""
+    """The exact world; see `reverie.simulator.world.World`. Frames are uint8 [h, w, 3] of `size` (h, w)."""
 
     def __init__(self, size: tuple[int, int] = (96, 160)) -> None:
         height, width = (operator.index(side) for side in size)
@@ -204,11 +203,11 @@ class VoxelWorld:
     def edit(
         self, state: VoxelState, image: np.ndarray, mask: np.ndarray | None = None, strength: float = 0.0
     ) -> VoxelState:
-        """The state with blocks repainted so that its frame comes near `image` (uint8 [h, w, 3]) under `mask`.
+        """The state with blocks repainted towards `image` (uint8 [h, w, 3]) under `mask` (bool [h, w]).
 
-        A block changes when at least half of its visible pixels are masked (bool [h, w]; None: all) and differ
-        from the current frame; it becomes the kind whose mean colour is nearest to the image there. The sky
-        stays. `strength` is for dreams and has no meaning here. Raises EditError.
+        A block changes when at least half of its visible pixels are masked (None: all are) and differ from
+        the current frame; it becomes the kind whose mean colour is nearest to the image there. The sky stays.
+        `strength` is for dreams and has no meaning here. Raises EditError.
         """
         frame = self.frame(state)
         image = np.asarray(image)
@@ -375,7 +374,7 @@ class VoxelWorld:
     def _repainted(self, state: VoxelState, image: np.ndarray, painted: np.ndarray) -> list[tuple[Cell, int]]:
         """The blocks that an image repaints, each with its new kind."""
         rendered = self._rendered(state)
-        cells = _visible_cells(state.body, rendered.depth)
+        cells = _visible_cells(_view(state), rendered.depth)
         shown = np.isfinite(rendered.depth)
         wrapped = cells % np.array([SIZE_X, 2**31, SIZE_Z])
         inside = shown & (cells[..., 1] >= 0) & (cells[..., 1] < SIZE_Y)
@@ -463,20 +462,12 @@ def _changed(
     return _read_only(blocks), _read_only(heights)
 
 
-def _visible_cells(body: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """int64 [h, w, 3]: the cell of the block that each pixel shows; zeros where there is none."""
-    height, width = depth.shape
-    up_extent = math.tan(math.radians(FIELD_OF_VIEW) / 2)
-    right = ((np.arange(width) + 0.5) / width * 2 - 1) * up_extent * width / height
-    up = (1 - (np.arange(height) + 0.5) / height * 2) * up_extent
-    yaw, pitch = math.radians(body[physics.YAW]), math.radians(body[physics.PITCH])
-    forward_axis = np.array(physics.look(body))
-    right_axis = np.array([-math.cos(yaw), 0.0, -math.sin(yaw)])
-    up_axis = np.array([-math.sin(yaw) * math.sin(pitch), math.cos(pitch), math.cos(yaw) * math.sin(pitch)])
-    rays = forward_axis + right[None, :, None] * right_axis + up[:, None, None] * up_axis
+def _visible_cells(view: View, depth: np.ndarray) -> np.ndarray:
+    """int64 [h, w, 3]: the cell of the block that each pixel shows; meaningless where there is none."""
+    rays = pixel_rays(view, depth.shape)
     lengths = np.linalg.norm(rays, axis=2, keepdims=True)
     reached = np.where(np.isfinite(depth), depth, 0.0)[..., None]
-    points = np.array(physics.eye(body)) + rays * (reached + PIXEL_MARGIN / lengths)
+    points = np.array(view.position) + rays * (reached + PIXEL_MARGIN / lengths)
     return np.floor(points).astype(np.int64)
 
 
