@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from reverie.env.spaces import ActionCodec
+from reverie.simulator.action import Action
 
 if TYPE_CHECKING:
     from reverie.simulator.dream import DreamWorld
@@ -31,8 +32,11 @@ class Fleet(Protocol):
     def take(self, index: int) -> Any:
         """One of the states."""
 
-    def step(self, actions: Any, active: np.ndarray) -> None:
-        """Steps with a batch of samples. States that are not `active` (bool [b]) are about to be replaced."""
+    def decode(self, actions: Any) -> Any:
+        """What `step` takes, for a batch of samples: something with a length. Raises EnvError."""
+
+    def step(self, moves: Any, active: np.ndarray) -> None:
+        """Steps with b decoded actions. States that are not `active` (bool [b]) are about to be replaced."""
 
     def frames(self) -> np.ndarray:
         """uint8 [b, h, w, 3], a new array."""
@@ -67,8 +71,11 @@ class DreamFleet:
     def take(self, index: int) -> Any:
         return self._world.take(self._batch, index)
 
-    def step(self, actions: Any, active: np.ndarray) -> None:
-        self._batch = self._world.step_batch(self._batch, self._codec.to_vectors(actions))
+    def decode(self, actions: Any) -> np.ndarray:
+        return self._codec.to_vectors(actions)
+
+    def step(self, moves: np.ndarray, active: np.ndarray) -> None:
+        self._batch = self._world.step_batch(self._batch, moves)
 
     def frames(self) -> np.ndarray:
         return np.array(self._world.frames(self._batch))
@@ -107,9 +114,10 @@ class VoxelFleet:
     def take(self, index: int) -> Any:
         return self._states[index]
 
-    def step(self, actions: Any, active: np.ndarray) -> None:
-        moves = self._codec.to_actions(actions)
+    def decode(self, actions: Any) -> list[Action]:
+        return self._codec.to_actions(actions)
 
+    def step(self, moves: list[Action], active: np.ndarray) -> None:
         def advance(index: int) -> None:
             self.put(index, self._world.step(self._states[index], moves[index]))
 

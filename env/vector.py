@@ -105,7 +105,10 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             )
         resets = self._done.copy()  # only ever set under NEXT_STEP from here on
 
-        self._fleet.step(actions, ~resets)
+        moves = self._fleet.decode(actions)
+        if len(moves) != self.num_envs:
+            raise EnvError(f"step: {len(moves)} actions for {self.num_envs} environments")
+        self._fleet.step(moves, ~resets)
         self._events = self._fleet.events()
         rewards = np.where(resets, 0.0, self.task.reward(self._events))
         self._ticks += 1
