@@ -1,0 +1,135 @@
+"""Frames to an mp4 file and back, through PyAV (FFmpeg). The file can be read even if its writer was cut
+off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.simulator.errors import ClipError
+from reverie.simulator.world import TICKS_PER_SECOND
+
+QUALITY = 18
+"""Constant rate factor of x264; 0 is lossless."""
+KEY_FRAME_EVERY = 100
+FRAGMENT_MICROSECONDS = 1_000_000
+"""How much of a recording a crash can cost."""
+MAX_FRAME_PIXELS = 4096 * 2304
+MAX_BYTES = 2 << 30
+"""Most memory that one read may fill with frames."""
+
+
+class VideoWriter:
+    """Writes uint8 [h, w, 3] frames to a fragmented mp4 (H.264, 20 Hz). Raises OSError when the disk is full.
+
+    `lossless` keeps every bit of the RGB values (x264's RGB mode, which browsers do not play).
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], *, lossless: bool = False) -> None:
+        import av
+
+        self.path, self.size, self.frames = path, size, 0
+        height, width = size
+        self._container = av.open(
+            str(path),
+            mode="w",
+            format="mp4",
+            options={
+                "movflags": "frag_keyframe+empty_moov+default_base_moof",
+                "frag_duration": str(FRAGMENT_MICROSECONDS),
+                "flush_packets": "1",
+            },
+        )
+        quality = {"qp": "0"} if lossless else {"crf": str(QUALITY)}
+        stream: Any = self._container.add_stream(
+            "libx264rgb" if lossless else "libx264",
+            rate=TICKS_PER_SECOND,
+            options={"preset": "veryfast", "tune": "zerolatency", "threads": "1"} | quality,
+        )
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "rgb24" if lossless else "yuv420p"
+        stream.gop_size = KEY_FRAME_EVERY
+        self._stream = stream
+
+    def write(self, frame: np.ndarray) -> None:
+        """Appends a frame."""
+        import av
+
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture.pts = self.frames
+        self._container.mux(self._stream.encode(picture))
+        self.frames += 1
+
+    def close(self) -> None:
+        """Writes what the encoder still holds."""
+        try:
+            self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()
+
+
+def iterate_video(path: Path, start: int, stop: int, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+    """Frames `start` to `stop` (fewer where the file ends) one by one: uint8 [h, w, 3].
+
+    They are area-averaged to `size` (height, width) if given. Raises ClipError for a file that is no video or
+    has frames too large to read. A file that was cut off just ends.
+    """
+    import av
+
+    try:
+        # The format is forced: probing would let a playlist in disguise open other files and addresses.
+        with path.open("rb") as file, av.open(file, format="mp4") as container:
+            if not container.streams.video:
+                raise ClipError(f"{path}: holds no video")
+            stream = container.streams.video[0]
+            _check_size(path, stream.codec_context.height, stream.codec_context.width)
+            stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
+            shape = size
+            for index, picture in enumerate(_decode(container, stream)):
+                if index >= stop:
+                    return
+                if index < start:
+                    continue
+                _check_size(path, picture.height, picture.width)
+                shape = shape or (picture.height, picture.width)
+                picture = picture.reformat(width=shape[1], height=shape[0], format="rgb24", interpolation="AREA")
+                yield picture.to_ndarray()
+    except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ClipError(f"{path}: cannot be read as a video ({reason})") from error
+
+
+def count_frames(path: Path) -> int:
+    """Frames that can be read back from a file, 0 when none can."""
+    import av
+
+    try:
+        with path.open("rb") as file, av.open(file, format="mp4") as container:
+            return sum(packet.size > 0 for packet in container.demux(video=0))
+    except (av.error.FFmpegError, OSError, ValueError, IndexError):
+        return 0
+
+
+def _decode(container: Any, stream: Any) -> Iterator[Any]:
+    """Decoded pictures up to the end or, in a file that was cut off, up to the first damage after a good
+    one.
+    """
+    import av
+
+    decoded = 0
+    try:
+        for picture in container.decode(stream):
+            yield picture
+            decoded += 1
+    except av.error.FFmpegError:
+        if not decoded:
+            raise
+
+
+def _check_size(path: Path, height: int, width: int) -> None:
+    if not 0 < height * width <= MAX_FRAME_PIXELS:
+        raise ClipError(f"{path}: frames of {width} x {height} pixels are not read")
