@@ -1,1 +1,5 @@
 """The window that a player looks through."""
+
+import os
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

@@ -1,0 +1,86 @@
+"""What each `reverie` command was asked to do, as plain records: nothing here imports more than the standard library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PlayOptions:
+    """`reverie play`. `size` is (height, width) in pixels; None stands for "whatever suits the case"."""
+
+    world: str = "dream"
+    model: str = "tiny"
+    scene: str | None = None
+    seed: int | None = None
+    backend: str = "auto"
+    device: str = "auto"
+    size: tuple[int, int] | None = None
+    record: str | None = None
+    headless: bool = False
+    frames: int | None = None
+    player: str | None = None
+    actions: str | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """`reverie record`. `size` is (height, width) in pixels."""
+
+    out: str
+    episodes: int = 8
+    ticks: int = 600
+    seed: int = 0
+    size: tuple[int, int] = (96, 160)
+    player: str = "explorer"
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """`reverie train`. `minutes` is the time box of this run."""
+
+    phase: str
+    data: str = "voxel"
+    out: str = "runs/tiny"
+    preset: str = "tiny"
+    minutes: float = 60.0
+    resume: bool = False
+    seed: int = 0
+    init: str | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """`reverie evaluate`. Without `data` the clips come from held-out voxel worlds."""
+
+    model: str = "tiny"
+    data: str | None = None
+    clips: int = 64
+    seed: int = 1_000_000
+    quick: bool = False
+    out: str | None = None
+    backend: str = "auto"
+    device: str = "auto"
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """`reverie bench`."""
+
+    model: str = "tiny"
+    backend: str = "auto"
+    device: str = "auto"
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """`reverie export`: `model` and `out` are folders."""
+
+    model: str
+    out: str
+    json: bool = False
