@@ -1,0 +1,136 @@
+"""Scripted players: they move as people do, from their senses alone, and so can play a dream as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from reverie.model.errors import ReverieError
+from reverie.simulator import behaviours as do
+from reverie.simulator.action import Action
+from reverie.simulator.mind import LOGS, Mind
+from reverie.simulator.world import Senses
+
+BEHAVIOUR_SECONDS = (5.0, 20.0)
+"""How long the mixed player stays the same person."""
+MIXTURE: dict[str, float] = {"explorer": 0.45, "builder": 0.27, "spinner": 0.13, "idle": 0.1, "random": 0.05}
+ODD_ACTIONS = (
+    (0.16, do.look_around), (0.12, do.look_away_and_return), (0.06, do.full_turn), (0.08, do.dig),
+    (0.08, do.place_block), (0.1, do.select_slot),
+)  # fmt: skip
+"""What an explorer does between two walks, with its probability; most often it just walks on."""
+WORKS = (
+    (0.2, do.dig), (0.16, do.build_wall), (0.14, do.pillar_and_view), (0.12, do.dig_down),
+    (0.16, do.tunnel), (0.22, do.place_block),
+)  # fmt: skip
+TURNS = ((0.4, do.spin), (0.25, do.sweep_look), (0.15, do.sweep_pitch), (0.1, do.full_turn))
+
+
+class Player(Protocol):
+    """Someone who plays."""
+
+    def act(self, senses: Senses) -> Action:
+        """The action of this tick. Senses that are None are unknown."""
+
+
+class ScriptedPlayer:
+    """Runs a script: an endless generator of actions that reads its `Mind`."""
+
+    def __init__(self, script: Callable[[Mind], Iterator[Action]], seed: int) -> None:
+        self._mind = Mind(seed)
+        self._script = script(self._mind)
+
+    def act(self, senses: Senses) -> Action:
+        """The action of this tick; call once a tick."""
+        self._mind.perceive(senses)
+        return next(self._script)
+
+
+def idle(mind: Mind) -> Iterator[Action]:
+    """Stands and looks; hardly a key is touched."""
+    while True:
+        yield from do.stand(mind, mind.ticks(10.0, 20.0))
+
+
+def random(mind: Mind) -> Iterator[Action]:
+    """Random held keys, as a baseline."""
+    while True:
+        yield from do.mash(mind, mind.ticks(5.0, 10.0))
+
+
+def explorer(mind: Mind) -> Iterator[Action]:
+    """Walks through the land and looks at it."""
+    while True:
+        yield from do.walk(mind, mind.ticks(3.0, 12.0))
+        if mind.target in LOGS and mind.chance(0.3):
+            yield from do.chop(mind)
+        else:
+            yield from _one_of(mind, ODD_ACTIONS)
+
+
+def builder(mind: Mind) -> Iterator[Action]:
+    """Digs, cuts trees, builds pillars, bridges and walls, and checks that they are still there."""
+    while True:
+        for action in do.walk(mind, mind.ticks(0.5, 4.0)):
+            yield action
+            if mind.target in LOGS and not mind.gaze.busy:
+                break
+        if mind.senses.in_water:
+            yield from do.walk(mind, mind.ticks(2.0, 4.0))
+            continue
+        if mind.target in LOGS:
+            yield from do.chop(mind)
+        elif mind.senses.blocked and mind.chance(0.6):
+            yield from do.tunnel(mind)
+        else:
+            yield from _one_of(mind, WORKS)
+        if mind.chance(0.45):
+            yield from do.look_away_and_return(mind)
+
+
+def spinner(mind: Mind) -> Iterator[Action]:
+    """Turns: slow and fast circles, sweeps, looks up and down."""
+    while True:
+        yield from _one_of(mind, TURNS)
+        if mind.chance(0.3):
+            yield from do.walk(mind, mind.ticks(0.5, 2.0))
+        elif mind.chance(0.4):
+            yield from do.rest(mind, mind.ticks(0.2, 1.5))
+
+
+def mixed(mind: Mind) -> Iterator[Action]:
+    """One after the other of the others, 5 to 20 s each: what models are trained on."""
+    names, weights = list(MIXTURE), list(MIXTURE.values())
+    while True:
+        script = SCRIPTS[str(mind.rng.choice(names, p=weights))](mind)
+        for _ in range(mind.ticks(*BEHAVIOUR_SECONDS)):
+            yield next(script)
+        mind.gaze.clear()
+
+
+def _one_of(mind: Mind, choices: tuple[tuple[float, Callable[[Mind], Iterator[Action]]], ...]) -> Iterator[Action]:
+    """One of the behaviours, or none with the probability that is left."""
+    draw = mind.rng.random()
+    for probability, behaviour in choices:
+        if draw < probability:
+            yield from behaviour(mind)
+            return
+        draw -= probability
+
+
+SCRIPTS: dict[str, Callable[[Mind], Iterator[Action]]] = {
+    "idle": idle,
+    "random": random,
+    "explorer": explorer,
+    "builder": builder,
+    "spinner": spinner,
+    "mixed": mixed,
+}
+PLAYERS: tuple[str, ...] = tuple(SCRIPTS)
+
+
+def make_player(name: str, seed: int) -> Player:
+    """A scripted player; the same name and seed play the same. Raises ReverieError for an unknown name."""
+    if name not in SCRIPTS:
+        raise ReverieError(f"there is no player called {name!r}; choose one of {', '.join(PLAYERS)}")
+    return ScriptedPlayer(SCRIPTS[name], seed)
