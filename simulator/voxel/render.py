@@ -1,0 +1,549 @@
+"""The voxel world as pixels: one ray for each pixel, walked from cell to cell (Amanatides and Woo 1987).
+
+Empty bricks of 4x4x4 cells are jumped over; which bricks are empty is found afresh for each frame from the blocks around
+the eye, so nothing needs to be kept in step with edits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numba import njit
+
+CREATURE_ID = 255
+from reverie.simulator.voxel.blocks import (
+    BLOCK_ID,
+    FIELD_OF_VIEW,
+    GLOW,
+    SEE_THROUGH,
+    SIZE_X,
+    SIZE_Y,
+    SIZE_Z,
+    TARGETABLE,
+    VIEW_DISTANCE,
+)
+from reverie.simulator.voxel.sky import AMBIENT as _AMBIENT
+from reverie.simulator.voxel.sky import SUNLIGHT as _SUNLIGHT
+from reverie.simulator.voxel.sky import cloud_map, sky_colour, sky_gradient, sky_palette
+from reverie.simulator.voxel.textures import CRACK_STAGES, crack_stages, mip_table
+
+__all__ = ["CREATURE_ID", "Rendered", "View", "camera_basis", "cast", "pixel_rays", "render"]
+
+_CORE = {"cache": True, "nogil": True, "fastmath": {"contract", "arcp", "reassoc", "nsz"}, "error_model": "numpy"}
+_OPAQUE, _CUTOUT, _WATERY = 1, 2, 3
+_LAMP = BLOCK_ID["lamp"]
+_GLASS = BLOCK_ID["glass"]
+_WATER = BLOCK_ID["water"]
+_BEDROCK = BLOCK_ID["bedrock"]
+_BRICK = 4
+_BRICKS_X, _BRICKS_Y, _BRICKS_Z = SIZE_X // _BRICK, SIZE_Y // _BRICK, SIZE_Z // _BRICK
+_REACH_BRICKS = int(VIEW_DISTANCE) // _BRICK + 1
+_HOLES_UNTIL = 16.0
+"""Metres beyond which leaves are drawn without holes."""
+_FOG_START = 0.40
+"""Share of the view distance at which fog begins."""
+_FACE_X, _FACE_Z, _FACE_TOP, _FACE_BOTTOM = 0.66, 0.82, 1.0, 0.52
+"""How bright the faces of a block are by the way they look."""
+_SKY_FALLOFF = 7.0
+"""Blocks below the roof at which sky light has gone."""
+_CAVE_LIGHT = 0.16
+"""What is left of the light where no sky reaches."""
+_LAMP_RANGE = 8.0
+_LAMP_COLOUR = (1.05, 0.82, 0.52)
+_WATER_COLOUR = (28.0, 74.0, 150.0)
+_WATER_MURK = 0.16
+"""How much light a metre of water takes (natural exponent)."""
+_OUTLINE_WIDTH = 0.024
+"""Metres of the line around the targeted block; never thinner than about a pixel."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a frame is made from, besides the blocks.
+
+    `position` is the eye's (x, y, z), unbounded; angles in degrees; `day_time` 0 midnight, 0.5 noon; `hotbar` the
+    selected slot 0-8 of `hotbar_ids` (uint8 [9]); `target` the block under the crosshair, `crack` 0-1 how far
+    it is broken; `swing` 0-1 the phase of the arm; `creatures` float32 [n, 6]: x, y, z of the feet, yaw,
+    kind (0 pig, 1 sheep), walk phase (radians).
+    """
+
+    position: tuple[float, float, float]
+    yaw: float = 0.0
+    pitch: float = 0.0
+    day_time: float = 0.5
+    hotbar: int = 0
+    hotbar_ids: np.ndarray = field(default_factory=lambda: np.zeros(9, np.uint8))
+    target: tuple[int, int, int] | None = None
+    crack: float = 0.0
+    swing: float = 0.0
+    eye_in_water: bool = False
+    creatures: np.ndarray = field(default_factory=lambda: np.zeros((0, 6), np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """`frame` uint8 [h, w, 3]; `depth` float32 [h, w] metres along the camera's axis, infinity for sky; `ids` uint8
+    [h, w] the kind of block seen (water at its surface, air for sky, CREATURE_ID for animals). The HUD is in the frame only."""
+
+    frame: np.ndarray
+    depth: np.ndarray
+    ids: np.ndarray
+
+
+def camera_basis(yaw: float, pitch: float) -> np.ndarray:
+    """float64 [3, 3]: the unit vectors right, up, forward of a camera; angles in degrees."""
+    cy, sy = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
+    cp, sp = math.cos(math.radians(pitch)), math.sin(math.radians(pitch))
+    return np.array([[-cy, 0.0, -sy], [-sy * sp, cp, cy * sp], [-sy * cp, -sp, cy * cp]])
+
+
+def pixel_rays(view: View, size: tuple[int, int]) -> np.ndarray:
+    """float64 [h, w, 3]: each pixel's ray, one metre long along the camera's axis, so eye + depth * ray is what it sees."""
+    height, width = size
+    scale = 2 * math.tan(math.radians(FIELD_OF_VIEW) / 2) / height
+    across = (np.arange(width) + 0.5 - width / 2) * scale
+    down = (height / 2 - np.arange(height) - 0.5) * scale
+    right, up, forward = camera_basis(view.yaw, view.pitch)
+    return forward + across[None, :, None] * right + down[:, None, None] * up
+
+
+@lru_cache(maxsize=1)
+def _kinds() -> np.ndarray:
+    """uint8 [n_blocks]: how rays meet each kind: 0 not at all, else _OPAQUE, _CUTOUT or _WATERY."""
+    kinds = np.where(SEE_THROUGH, _CUTOUT, _OPAQUE).astype(np.uint8)
+    kinds[BLOCK_ID["air"]] = 0
+    kinds[_WATER] = _WATERY
+    return kinds
+
+
+@njit(**_CORE)
+def _scan_bricks(words, ex, ez):
+    """Which bricks around the eye hold anything (bit 0) or a lamp (bit 1): uint8 [64, 16, 64], set within view only.
+
+    `words` is the blocks as uint32 [256, 64, 64]: four cells along z in each.
+    """
+    bricks = np.zeros((_BRICKS_X, _BRICKS_Y, _BRICKS_Z), np.uint8)
+    anything = np.empty(_BRICKS_Z, np.uint32)
+    lamps = np.empty(_BRICKS_Z, np.uint32)
+    pattern = np.uint32(_LAMP * 0x01010101)
+    ones, tops = np.uint32(0x01010101), np.uint32(0x80808080)
+    first = int(math.floor(ex / _BRICK)) - _REACH_BRICKS
+    for n in range(2 * _REACH_BRICKS + 1):
+        bx = (first + n) & (_BRICKS_X - 1)
+        for by in range(_BRICKS_Y):
+            anything[:] = 0
+            lamps[:] = 0
+            for x in range(bx * _BRICK, bx * _BRICK + _BRICK):
+                for y in range(by * _BRICK, by * _BRICK + _BRICK):
+                    for bz in range(_BRICKS_Z):
+                        word = words[x, y, bz]
+                        other = word ^ pattern
+                        anything[bz] |= word
+                        lamps[bz] |= (other - ones) & ~other & tops
+            for bz in range(_BRICKS_Z):
+                bricks[bx, by, bz] = (1 if anything[bz] else 0) | (2 if lamps[bz] else 0)
+    return bricks
+
+
+@njit(**_CORE)
+def _top_of(bricks):
+    """y above which there is nothing."""
+    for by in range(_BRICKS_Y - 1, -1, -1):
+        for bx in range(_BRICKS_X):
+            for bz in range(_BRICKS_Z):
+                if bricks[bx, by, bz]:
+                    return (by + 1) * _BRICK
+    return 0
+
+
+@njit(**_CORE)
+def _lamp_field(blocks, bricks, ex, ez):
+    """Lamp light at the corners of bricks, float32 [64, 17, 64], and whether there is any."""
+    glow = np.zeros((_BRICKS_X, _BRICKS_Y + 1, _BRICKS_Z), np.float32)
+    found = False
+    for bx in range(_BRICKS_X):
+        for by in range(_BRICKS_Y):
+            for bz in range(_BRICKS_Z):
+                if not bricks[bx, by, bz] & 2:
+                    continue
+                for x in range(bx * _BRICK, bx * _BRICK + _BRICK):
+                    for y in range(by * _BRICK, by * _BRICK + _BRICK):
+                        for z in range(bz * _BRICK, bz * _BRICK + _BRICK):
+                            if blocks[x, y, z] != _LAMP:
+                                continue
+                            found = True
+                            for gx in range(bx - 2, bx + 4):
+                                for gy in range(max(by - 2, 0), min(by + 4, _BRICKS_Y + 1)):
+                                    for gz in range(bz - 2, bz + 4):
+                                        dx, dy, dz = gx * _BRICK - x - 0.5, gy * _BRICK - y - 0.5, gz * _BRICK - z - 0.5
+                                        d = math.sqrt(dx * dx + dy * dy + dz * dz) / _LAMP_RANGE
+                                        if d < 1.0:
+                                            cell = glow[gx & (_BRICKS_X - 1), gy, gz & (_BRICKS_Z - 1)]
+                                            light = (1.0 - d) * (1.0 - d) * 1.5
+                                            glow[gx & (_BRICKS_X - 1), gy, gz & (_BRICKS_Z - 1)] = max(cell, light)
+    return glow, found
+
+
+@njit(**_CORE)
+def _lamp_light(glow, x, y, z):
+    """Trilinear lamp light at a point."""
+    x, y, z = x / _BRICK, min(max(y / _BRICK, 0.0), _BRICKS_Y - 0.01), z / _BRICK
+    fx, fy, fz = math.floor(x), math.floor(y), math.floor(z)
+    ix, iy, iz = int(fx), int(fy), int(fz)
+    x, y, z = x - fx, y - fy, z - fz
+    mx, mz = _BRICKS_X - 1, _BRICKS_Z - 1
+    x0, x1, z0, z1 = ix & mx, (ix + 1) & mx, iz & mz, (iz + 1) & mz
+    a = (glow[x0, iy, z0] * (1 - z) + glow[x0, iy, z1] * z) * (1 - x) + (
+        glow[x1, iy, z0] * (1 - z) + glow[x1, iy, z1] * z
+    ) * x
+    b = (glow[x0, iy + 1, z0] * (1 - z) + glow[x0, iy + 1, z1] * z) * (1 - x) + (
+        glow[x1, iy + 1, z0] * (1 - z) + glow[x1, iy + 1, z1] * z
+    ) * x
+    return a * (1 - y) + b * y
+
+
+@njit(**_CORE)
+def _sky_visible(heights, cx, cy, cz, px, pz):
+    """0-1: how open to the sky cell (cx, cy, cz) is, softened over its neighbours by a quadratic spline at (px, pz)."""
+    fx, fz = min(max(px - cx, 0.0), 1.0), min(max(pz - cz, 0.0), 1.0)
+    total = 0.0
+    for dx in range(-1, 2):
+        wx = 0.5 * (1 - fx) * (1 - fx) if dx < 0 else (0.5 * fx * fx if dx > 0 else 0.75 - (fx - 0.5) * (fx - 0.5))
+        for dz in range(-1, 2):
+            wz = 0.5 * (1 - fz) * (1 - fz) if dz < 0 else (0.5 * fz * fz if dz > 0 else 0.75 - (fz - 0.5) * (fz - 0.5))
+            under = heights[(cx + dx) & (SIZE_X - 1), (cz + dz) & (SIZE_Z - 1)] - cy
+            if under < 0:
+                total += wx * wz
+            else:
+                total += wx * wz * 0.55 * max(0.0, 1.0 - (under + 1) / _SKY_FALLOFF)
+    return total
+
+
+@njit(**_CORE)
+def _trace(
+    blocks, kinds, glowing, bricks, top, heights, glow, any_lamp, mips, cracks, palette, clouds,
+    eye, basis, tx, ty, tz, crack_stage, in_water, fog_end, frame, depth, ids,
+):  # fmt: skip
+    h, w, _ = frame.shape
+    scale = 2.0 * math.tan(FIELD_OF_VIEW * math.pi / 360.0) / h
+    texel_scale = scale * 16.0
+    ox, oy, oz = eye[0], eye[1], eye[2]
+    cx0, cy0, cz0 = int(math.floor(ox)), int(math.floor(oy)), int(math.floor(oz))
+    light_scale = 0.25 + 0.75 * min(palette[_SUNLIGHT, 1] + palette[_AMBIENT, 1], 1.0)
+    wr, wg, wb = _WATER_COLOUR[0] * light_scale, _WATER_COLOUR[1] * light_scale, _WATER_COLOUR[2] * light_scale
+    fog_start = fog_end * _FOG_START
+    for i in range(h):
+        sy = (h * 0.5 - i - 0.5) * scale
+        for j in range(w):
+            sx = (j + 0.5 - w * 0.5) * scale
+            dx = basis[2, 0] + sx * basis[0, 0] + sy * basis[1, 0]
+            dy = basis[2, 1] + sx * basis[0, 1] + sy * basis[1, 1]
+            dz = basis[2, 2] + sx * basis[0, 2] + sy * basis[1, 2]
+            length = math.sqrt(dx * dx + dy * dy + dz * dz)
+            unit = 1.0 / length
+            t_end = fog_end * unit
+            if abs(dx) < 1e-9:
+                dx = 1e-9
+            if abs(dy) < 1e-9:
+                dy = 1e-9
+            if abs(dz) < 1e-9:
+                dz = 1e-9
+            rx, ry, rz = 1.0 / dx, 1.0 / dy, 1.0 / dz
+            px, py, pz = 1 if dx > 0 else 0, 1 if dy > 0 else 0, 1 if dz > 0 else 0
+            gx, gy, gz = 2 * px - 1, 2 * py - 1, 2 * pz - 1
+            ax, ay, az = abs(rx), abs(ry), abs(rz)
+            cx, cy, cz = cx0, cy0, cz0
+            tmx, tmy, tmz = (cx + px - ox) * rx, (cy + py - oy) * ry, (cz + pz - oz) * rz
+            t = 0.0
+            axis = 1
+            last = _WATER if in_water else 0
+            hit = 0
+            level, texel_row = 0, 0
+            blend = 0.0
+            u, v = 0.0, 0.0
+            water_t, water_u, water_v, water_axis = -1.0, 0.0, 0.0, 1
+            if cy >= top:
+                if gy > 0:
+                    t = t_end
+                else:  # down to the highest thing
+                    t = (top - oy) * ry
+                    if t < t_end:
+                        cx, cy, cz = int(math.floor(ox + dx * t)), top, int(math.floor(oz + dz * t))
+                        tmx, tmy, tmz = (cx + px - ox) * rx, t, (cz + pz - oz) * rz
+            while t < t_end:
+                if cy >= 0 and cy < top and bricks[(cx >> 2) & 63, (cy >> 2) & 15, (cz >> 2) & 63] == 0:
+                    bx, by, bz = (cx & ~3) + 4 * px, (cy & ~3) + 4 * py, (cz & ~3) + 4 * pz
+                    txx, tyy, tzz = (bx - ox) * rx, (by - oy) * ry, (bz - oz) * rz
+                    if txx < tyy and txx < tzz:
+                        t = txx
+                        axis = 0
+                        lo_y, lo_z = cy & ~3, cz & ~3
+                        cx = bx + px - 1
+                        cy = min(max(int(math.floor(oy + dy * t)), lo_y), lo_y + 3)
+                        cz = min(max(int(math.floor(oz + dz * t)), lo_z), lo_z + 3)
+                    elif tyy < tzz:
+                        t = tyy
+                        axis = 1
+                        lo_x, lo_z = cx & ~3, cz & ~3
+                        cy = by + py - 1
+                        cx = min(max(int(math.floor(ox + dx * t)), lo_x), lo_x + 3)
+                        cz = min(max(int(math.floor(oz + dz * t)), lo_z), lo_z + 3)
+                    else:
+                        t = tzz
+                        axis = 2
+                        lo_x, lo_y = cx & ~3, cy & ~3
+                        cz = bz + pz - 1
+                        cx = min(max(int(math.floor(ox + dx * t)), lo_x), lo_x + 3)
+                        cy = min(max(int(math.floor(oy + dy * t)), lo_y), lo_y + 3)
+                    tmx, tmy, tmz = (cx + px - ox) * rx, (cy + py - oy) * ry, (cz + pz - oz) * rz
+                    last = 0
+                elif tmx < tmy and tmx < tmz:
+                    t = tmx
+                    axis = 0
+                    cx += gx
+                    tmx += ax
+                elif tmy < tmz:
+                    t = tmy
+                    axis = 1
+                    cy += gy
+                    tmy += ay
+                else:
+                    t = tmz
+                    axis = 2
+                    cz += gz
+                    tmz += az
+                if cy >= top and gy > 0:
+                    t = t_end
+                    break
+                if cy < 0:
+                    block = _BEDROCK
+                elif cy >= top:
+                    block = 0
+                else:
+                    block = blocks[cx & 255, cy & 63, cz & 255]
+                if block == 0:
+                    last = 0
+                    continue
+                kind = kinds[block]
+                if kind != _OPAQUE and block == last and kind != _CUTOUT:
+                    continue
+                if kind == _CUTOUT and block == last and block == _GLASS:
+                    continue
+                last = block
+                if axis == 0:
+                    u, v = oz + dz * t - cz, oy + dy * t - cy
+                elif axis == 1:
+                    u, v = ox + dx * t - cx, oz + dz * t - cz
+                else:
+                    u, v = ox + dx * t - cx, oy + dy * t - cy
+                u, v = min(max(u, 0.0), 0.9999), min(max(v, 0.0), 0.9999)
+                if kind == _WATERY:
+                    if water_t < 0.0:
+                        water_t, water_axis = t, axis
+                        water_u, water_v = ox + dx * t, oz + dz * t
+                    continue
+                if kind == _CUTOUT and (block == _GLASS or t * length < _HOLES_UNTIL):
+                    face = 0 if axis != 1 else (1 if gy < 0 else 2)
+                    row = 15 - int(v * 16.0)
+                    if mips[block, face, row * 16 + int(u * 16.0), 3] < 0.5:
+                        continue
+                hit = block
+                break
+            ux, uy, uz = dx * unit, dy * unit, dz * unit
+            distance = t * length
+            fog = 0.0
+            if hit and t < t_end:
+                footprint = texel_scale * distance
+                if axis == 0:
+                    slant = abs(ux)
+                    shade = _FACE_X
+                elif axis == 1:
+                    slant = abs(uy)
+                    shade = _FACE_TOP if gy < 0 else _FACE_BOTTOM
+                else:
+                    slant = abs(uz)
+                    shade = _FACE_Z
+                footprint = footprint / math.sqrt(max(slant, 0.06))
+                face = 0 if axis != 1 else (1 if gy < 0 else 2)
+                detail = 0.0
+                if footprint > 1.0:
+                    detail = min(math.log2(footprint), 3.999)
+                level = int(detail)
+                blend = detail - level
+                edge = 16 >> level
+                start = (1024 - (1024 >> (2 * level))) // 3
+                base = start + (edge - 1 - int(v * edge)) * edge + int(u * edge)
+                r, g, b = mips[hit, face, base, 0], mips[hit, face, base, 1], mips[hit, face, base, 2]
+                if blend > 0.0:
+                    edge = 16 >> (level + 1)
+                    start = (1024 - (1024 >> (2 * level + 2))) // 3
+                    base = start + (edge - 1 - int(v * edge)) * edge + int(u * edge)
+                    r += (mips[hit, face, base, 0] - r) * blend
+                    g += (mips[hit, face, base, 1] - g) * blend
+                    b += (mips[hit, face, base, 2] - b) * blend
+                aimed = cx == tx and cy == ty and cz == tz
+                if aimed and crack_stage > 0:
+                    if cracks[crack_stage - 1, int(v * 16.0), int(u * 16.0)]:
+                        r, g, b = r * 0.25, g * 0.25, b * 0.25
+                if glowing[hit]:
+                    r, g, b = r * 1.05, g * 1.05, b * 1.0
+                else:
+                    hx, hy, hz = ox + dx * t, oy + dy * t, oz + dz * t
+                    nx, ny, nz = cx, cy, cz
+                    if axis == 0:
+                        nx -= gx
+                        hx = nx + 0.5
+                    elif axis == 1:
+                        ny -= gy
+                    else:
+                        nz -= gz
+                        hz = nz + 0.5
+                    seen = _sky_visible(heights, nx, ny, nz, hx, hz)
+                    floor = _CAVE_LIGHT + (1.0 - _CAVE_LIGHT) * seen
+                    lr = (palette[_SUNLIGHT, 0] * seen * 0.66 + palette[_AMBIENT, 0] * floor) * shade
+                    lg = (palette[_SUNLIGHT, 1] * seen * 0.66 + palette[_AMBIENT, 1] * floor) * shade
+                    lb = (palette[_SUNLIGHT, 2] * seen * 0.66 + palette[_AMBIENT, 2] * floor) * shade
+                    if any_lamp:
+                        lamp = _lamp_light(glow, hx, hy, hz) * (0.6 + 0.4 * shade)
+                        lr += lamp * _LAMP_COLOUR[0]
+                        lg += lamp * _LAMP_COLOUR[1]
+                        lb += lamp * _LAMP_COLOUR[2]
+                    r, g, b = r * min(lr, 1.15), g * min(lg, 1.15), b * min(lb, 1.15)
+                if aimed:
+                    width = max(_OUTLINE_WIDTH, 0.55 * scale * distance)
+                    if min(min(u, 1.0 - u), min(v, 1.0 - v)) < width:
+                        if r + g + b > 400.0:
+                            r, g, b = r * 0.35, g * 0.35, b * 0.35
+                        else:
+                            r, g, b = r * 0.4 + 150.0, g * 0.4 + 150.0, b * 0.4 + 150.0
+                depth[i, j] = t
+                ids[i, j] = hit
+                fog = (distance - fog_start) / (fog_end - fog_start)
+                if fog > 0.0:
+                    fog = min(fog, 1.0)
+                    fog = fog * fog * (3.0 - 2.0 * fog)
+                    if fog > 0.85 and not in_water:
+                        fr, fg, fb = sky_colour(palette, clouds, ox, oy, oz, ux, uy, uz)
+                    else:
+                        fr, fg, fb = sky_gradient(palette, uy)
+                    r, g, b = r + (fr - r) * fog, g + (fg - g) * fog, b + (fb - b) * fog
+            else:
+                r, g, b = sky_colour(palette, clouds, ox, oy, oz, ux, uy, uz)
+                depth[i, j] = np.inf
+                ids[i, j] = 0
+            if in_water:
+                clear = math.exp(-_WATER_MURK * min(distance, 40.0))
+                r, g, b = wr + (r * 0.75 - wr) * clear, wg + (g * 0.9 - wg) * clear, wb + (b - wb) * clear
+            elif water_t >= 0.0:
+                far = water_t * length
+                clear = math.exp(-_WATER_MURK * min(distance - far + 0.5, 40.0))
+                r, g, b = wr + (r - wr) * clear, wg + (g - wg) * clear, wb + (b - wb) * clear
+                wave = 0.0
+                if far < 40.0:
+                    wave = math.sin(water_u * 2.3 + math.sin(water_v * 1.3)) * math.sin(water_v * 1.9 + water_u * 0.6)
+                    wave *= 1.0 - far / 40.0
+                if water_axis == 1:
+                    graze = 1.0 - abs(uy)
+                    mirror = 0.10 + 0.55 * graze * graze * graze
+                else:
+                    mirror = 0.12
+                mirror = mirror + 0.07 * wave
+                fr, fg, fb = sky_gradient(palette, abs(uy) * 0.6)
+                r, g, b = r + (fr - r) * mirror, g + (fg - g) * mirror, b + (fb - b) * mirror
+                fog = min(max((far - fog_start) / (fog_end - fog_start), 0.0), 1.0)
+                fog = fog * fog * (3.0 - 2.0 * fog)
+                fr, fg, fb = sky_gradient(palette, uy)
+                r, g, b = r + (fr - r) * fog, g + (fg - g) * fog, b + (fb - b) * fog
+                depth[i, j] = water_t
+                ids[i, j] = _WATER
+            frame[i, j, 0] = int(min(max(r + 0.5, 0.0), 255.0))
+            frame[i, j, 1] = int(min(max(g + 0.5, 0.0), 255.0))
+            frame[i, j, 2] = int(min(max(b + 0.5, 0.0), 255.0))
+
+
+def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int, int], *, hud: bool = True) -> Rendered:
+    """Draws what `view` sees. `size` is (height, width), multiples of 16.
+
+    `blocks` uint8 [256, 64, 256], C-contiguous; `heights` as `column_heights` gives them. Runs on one core without the
+    interpreter's lock, and gives the same bits for the same input.
+    """
+    height, width = size
+    frame = np.empty((height, width, 3), np.uint8)
+    depth = np.empty((height, width), np.float32)
+    ids = np.empty((height, width), np.uint8)
+    x, y, z = view.position
+    eye = np.array([x % SIZE_X, y, z % SIZE_Z])
+    basis = camera_basis(view.yaw, view.pitch)
+    palette = sky_palette(view.day_time)
+    bricks = _scan_bricks(blocks.view(np.uint32), eye[0], eye[2])
+    top = _top_of(bricks)
+    glow, any_lamp = _lamp_field(blocks, bricks, eye[0], eye[2])
+    target = (-1, -(1 << 20), -1)
+    if view.target is not None:  # the copy of the torus that the eye is nearest to
+        target = (
+            _nearest_copy(view.target[0], eye[0], SIZE_X),
+            int(view.target[1]),
+            _nearest_copy(view.target[2], eye[2], SIZE_Z),
+        )
+    stage = min(int(math.ceil(view.crack * CRACK_STAGES)), CRACK_STAGES) if view.crack > 0 else 0
+    _trace(
+        blocks, _kinds(), GLOW, bricks, top, heights, glow, any_lamp, mip_table(), crack_stages(), palette, cloud_map(),
+        eye, basis, target[0], target[1], target[2], stage, view.eye_in_water, VIEW_DISTANCE, frame, depth, ids,
+    )  # fmt: skip
+    return Rendered(frame, depth, ids)
+
+
+def _nearest_copy(cell: int, eye: float, period: int) -> int:
+    return int(cell) + period * round((eye - cell - 0.5) / period)
+
+
+@njit(**_CORE)
+def _cast(blocks, targetable, ox, oy, oz, dx, dy, dz, reach):
+    cx, cy, cz = int(math.floor(ox)), int(math.floor(oy)), int(math.floor(oz))
+    length = math.sqrt(dx * dx + dy * dy + dz * dz)
+    dx, dy, dz = dx / length, dy / length, dz / length
+    if abs(dx) < 1e-9:
+        dx = 1e-9
+    if abs(dy) < 1e-9:
+        dy = 1e-9
+    if abs(dz) < 1e-9:
+        dz = 1e-9
+    rx, ry, rz = 1.0 / dx, 1.0 / dy, 1.0 / dz
+    px, py, pz = 1 if dx > 0 else 0, 1 if dy > 0 else 0, 1 if dz > 0 else 0
+    tmx, tmy, tmz = (cx + px - ox) * rx, (cy + py - oy) * ry, (cz + pz - oz) * rz
+    while True:
+        nx, ny, nz = 0, 0, 0
+        if tmx < tmy and tmx < tmz:
+            t = tmx
+            nx = 1 - 2 * px
+            cx -= nx
+            tmx += abs(rx)
+        elif tmy < tmz:
+            t = tmy
+            ny = 1 - 2 * py
+            cy -= ny
+            tmy += abs(ry)
+        else:
+            t = tmz
+            nz = 1 - 2 * pz
+            cz -= nz
+            tmz += abs(rz)
+        if t > reach:
+            return False, cx, cy, cz, nx, ny, nz, t
+        if cy >= 0 and cy < SIZE_Y and targetable[blocks[cx & (SIZE_X - 1), cy, cz & (SIZE_Z - 1)]]:
+            return True, cx, cy, cz, nx, ny, nz, t
+
+
+def cast(
+    blocks: np.ndarray, origin: tuple[float, float, float], direction: tuple[float, float, float], reach: float
+) -> tuple[int, int, int, int, int, int, float] | None:
+    """The first targetable block along a ray: (x, y, z, nx, ny, nz, distance), or None within `reach` metres.
+
+    (x, y, z) are unbounded like `origin`; (nx, ny, nz) is the normal of the face that was met, so that a block placed
+    against it goes to their sum; `direction` need not be a unit vector. The block that holds the origin is skipped.
+    """
+    found, *rest = _cast(blocks, TARGETABLE, *map(float, origin), *map(float, direction), float(reach))
+    return tuple(rest) if found else None  # type: ignore[return-value]
