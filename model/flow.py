@@ -30,11 +30,6 @@ def ramp(level: Array) -> Array:
     return 0.9 * level + 0.1
 
 
-def advance(z: Array, clean: Array, level: Array, size: Array) -> Array:
-    """One Euler step of `size` from `level` towards the predicted `clean` frame; size <= 1 - level."""
-    return z + over_pixels(size / (1 - level)) * (clean - z)
-
-
 def sample(denoise: Denoise, z: Array, steps: int, start: float = 0.0) -> Array:
     """The clean frame that `steps` equal Euler steps from level `start` arrive at."""
     size = (1 - start) / steps
@@ -42,14 +37,3 @@ def sample(denoise: Denoise, z: Array, steps: int, start: float = 0.0) -> Array:
         level = start + step * size
         z = z + (denoise(z, level, size) - z) * (size / (1 - level))
     return denoise(z, 1 - size, size)
-
-
-def shortcut_target(denoise: Denoise, z: Array, level: Array, size: Array) -> Array:
-    """What one step of `size` must predict to land where two steps of half the size do.
-
-    Shortcut models (Frans et al., arXiv 2410.12557), in terms of the clean frame.
-    """
-    half = size / 2
-    middle = advance(z, denoise(z, level, half), level, half)
-    end = advance(middle, denoise(middle, level + half, half), level + half, half)
-    return z + over_pixels((1 - level) / size) * (end - z)

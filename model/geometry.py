@@ -39,6 +39,11 @@ def _about_y(degrees: Tensor) -> Tensor:
     return torch.stack((cos, zero, sin, zero, one, zero, -sin, zero, cos), dim=-1).unflatten(-1, (3, 3))
 
 
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """left [..., i, j] times right [..., j, k] by plain sums: autocast would round a matrix product to bfloat16."""
+    return (left.unsqueeze(-1) * right.unsqueeze(-3)).sum(-2)
+
+
 def camera_to_level(pitch: Tensor) -> Tensor:
     """Rotations [b, 3, 3] from the space of a camera pitched down by `pitch` [b] to one that looks level."""
     return _about_x(pitch)
@@ -49,8 +54,8 @@ def turn_back(pitch: Tensor, turn: Tensor) -> Tensor:
 
     `pitch` [b] is the pitch before, `turn` [b, 2] the (pitch, yaw) change.
     """
-    level = _about_y(turn[:, 1]) @ camera_to_level(pitch + turn[:, 0])
-    return camera_to_level(pitch).transpose(1, 2) @ level
+    level = _product(_about_y(turn[:, 1]), camera_to_level(pitch + turn[:, 0]))
+    return _product(camera_to_level(pitch).transpose(1, 2), level)
 
 
 def project(points: Tensor, height: int, width: int, field_of_view: float) -> Tensor:
@@ -71,7 +76,7 @@ def rotation_grid(pitch: Tensor, turn: Tensor, size: tuple[int, int], field_of_v
     """
     height, width = size
     rays = pixel_rays(height, width, field_of_view).to(pitch.device)
-    moved = rays.reshape(1, -1, 3) @ turn_back(pitch, turn).transpose(1, 2)
+    moved = _product(rays.reshape(1, -1, 3), turn_back(pitch, turn).transpose(1, 2))
     return project(moved, height, width, field_of_view).reshape(-1, height, width, 2)
 
 
@@ -94,13 +99,16 @@ def travel_flow(
     b, rows, columns = depth.shape
     rays = pixel_rays(height, width, field_of_view, height // rows).reshape(1, -1, 3).to(depth.device)
     back = turn_back(pitch, turn).transpose(1, 2)
-    turned = rays @ back
+    turned = _product(rays, back)
     far = depth.reshape(b, -1, 1).clamp(max=1e4)
-    moved = turned * far + (travel.unsqueeze(1) @ camera_to_level(pitch))
+    moved = turned * far + _product(travel.unsqueeze(1), camera_to_level(pitch))
     source = project(moved, height, width, field_of_view)
     flow = source - project(turned, height, width, field_of_view)
     seen = functional.grid_sample(
-        depth_before.clamp(max=1e4).unsqueeze(1), source.reshape(b, rows, columns, 2), mode="nearest", align_corners=False
+        depth_before.clamp(max=1e4).unsqueeze(1),
+        source.reshape(b, rows, columns, 2),
+        mode="nearest",
+        align_corners=False,
     ).reshape(b, -1)
     inside = (source.abs() < 1).all(-1) & (moved[..., 2] > 0.05)
     visible = (seen - moved[..., 2]).abs() < 0.25 + 0.1 * moved[..., 2]

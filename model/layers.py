@@ -93,7 +93,9 @@ class MemoryAttention(nn.Module):
         slopes = torch.tensor([0.0, *(2.0 ** -(1 + index) for index in range(heads - 1))])
         self.register_buffer("slopes", slopes, persistent=False)
 
-    def forward(self, x: Tensor, tables: tuple[Tensor, Tensor], ages: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
+    def forward(
+        self, x: Tensor, tables: tuple[Tensor, Tensor], ages: Tensor, memory: Memory | None
+    ) -> tuple[Tensor, Memory]:
         """x [b, t, p, d]; ages [b, t, m + t]: how many ticks each remembered, then each given frame lies before the frame that
         asks, below zero where it must not be seen. Returns the mixture and what to remember of the given frames."""
         b, t, p, d = x.shape

@@ -38,7 +38,9 @@ def model_folder(model: str) -> Path:
         return folder
     if folder.is_dir():
         raise ModelError(f"{model}: not a model folder, it has no {CONFIG}")
-    raise ModelError(f"unknown model {model!r}; bundled: {', '.join(bundled_models()) or 'none'}, or give a model folder")
+    raise ModelError(
+        f"unknown model {model!r}; bundled: {', '.join(bundled_models()) or 'none'}, or give a model folder"
+    )
 
 
 def load_config(folder: Path) -> ModelConfig:

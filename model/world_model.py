@@ -61,9 +61,7 @@ class PatchEmbedding(nn.Module):
 
     def __init__(self, frames: int, patch: int, bottleneck: int, width: int) -> None:
         super().__init__()
-        self.squeeze = nn.ModuleList(
-            nn.Conv2d(3, bottleneck, patch, stride=patch, bias=False) for _ in range(frames)
-        )
+        self.squeeze = nn.ModuleList(nn.Conv2d(3, bottleneck, patch, stride=patch, bias=False) for _ in range(frames))
         self.mix = nn.Linear(frames * bottleneck, width)
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -88,14 +86,14 @@ class DetailHead(nn.Module):
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, tokens: Tensor, noised: Tensor, turned: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, noised: Tensor, turned: Tensor, before: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """tokens [b, p, d] and three pictures [b, 3, h, w] -> painted picture [b, 3, h, w], mixing weights [b, 3, h, w],
         flow [b, h/cell, w/cell, 2] and log depth [b, h/cell, w/cell]."""
         cell, side = self.config.cell, self.config.patch // self.config.cell
         rows = noised.shape[-2] // self.config.patch
-        spread = rearrange(
-            self.spread(tokens), "b (r c) (d i j) -> b d (r i) (c j)", r=rows, i=side, j=side
-        )
+        spread = rearrange(self.spread(tokens), "b (r c) (d i j) -> b d (r i) (c j)", r=rows, i=side, j=side)
         pictures = torch.cat((noised, turned, before), dim=1)
         x = self.join(torch.cat((spread, functional.pixel_unshuffle(pictures, cell)), dim=1))
         for layer in self.convolve:
@@ -118,7 +116,7 @@ class WorldModel(nn.Module):
         self.level = LevelEmbedding(d)
         self.size = LevelEmbedding(d)
         self.noise = LevelEmbedding(d)
-        self.action = nn.Sequential(nn.Linear(ACTION_DIM + 5, d), nn.SiLU(), nn.Linear(d, d))
+        self.action = nn.Sequential(nn.Linear(ACTION_DIM + 4, d), nn.SiLU(), nn.Linear(d, d))
         self.blocks = nn.ModuleList(
             Block(d, config.heads, config.memory_heads if index in config.memory_layers else None)
             for index in range(config.depth)
@@ -128,7 +126,13 @@ class WorldModel(nn.Module):
         self.facts = zero_init(nn.Linear(d, 3 + EVENT_COUNT + 1))
 
     def forward(
-        self, noised: Tensor, level: Tensor, size: Tensor, context: Context, ages: Tensor, memory: list[Memory] | None = None
+        self,
+        noised: Tensor,
+        level: Tensor,
+        size: Tensor,
+        context: Context,
+        ages: Tensor,
+        memory: list[Memory] | None = None,
     ) -> Prediction:
         """Predicts clean frames.
 
@@ -146,7 +150,10 @@ class WorldModel(nn.Module):
         stacked = torch.cat((noised.flatten(0, 1)[:, None], turned[:, None], context.past.flatten(0, 1)), dim=1)
         x = self.embed(stacked).unflatten(0, (b, t))
         condition = functional.silu(
-            self.level(level) + self.size(size) + self.noise(context.context_noise) + self.action(self._controls(context))
+            self.level(level)
+            + self.size(size)
+            + self.noise(context.context_noise)
+            + self.action(self._controls(context))
         )
         tables = rotary_tables(height // config.patch, width // config.patch, config.head_width, x.device)
         fresh: list[Memory] = []
@@ -159,7 +166,9 @@ class WorldModel(nn.Module):
         facts = self.facts(x.mean(dim=2)).float()
 
         painted, weights, flow, depth = self.head(x.flatten(0, 1), noised.flatten(0, 1), turned, before)
-        fine_flow = functional.interpolate(flow.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False)
+        fine_flow = functional.interpolate(
+            flow.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
+        )
         moved = geometry.warp(before, grid + fine_flow.permute(0, 2, 3, 1))
         frame = weights[:, :1] * moved + weights[:, 1:2] * before + weights[:, 2:] * painted
         travel, events, pitch = facts.split((3, EVENT_COUNT, 1), dim=-1)
@@ -175,15 +184,16 @@ class WorldModel(nn.Module):
 
     @staticmethod
     def _controls(context: Context) -> Tensor:
-        """The action with its camera clipped to ±1, and the camera's real motion at several scales."""
+        """The action with its camera clipped to ±1, and the camera's real motion at two scales [b, t, 29].
+
+        The pitch is left out: the picture must tell it, so that a dream can start from a picture alone.
+        """
         action = context.action
         first = ACTION_INDEX["cameraX"]
         camera = action[..., first : first + 2].clamp(-1, 1)
         action = torch.cat((action[..., :first], camera, action[..., first + 2 :]), dim=-1)
         turn = context.turn
-        return torch.cat(
-            (action, torch.tanh(turn), torch.tanh(turn / CAMERA_SCALE), context.pitch.unsqueeze(-1) / 90), dim=-1
-        )
+        return torch.cat((action, torch.tanh(turn), torch.tanh(turn / CAMERA_SCALE)), dim=-1)
 
 
 def causal_ages(b: int, t: int, memory: int, device: torch.device) -> Tensor:

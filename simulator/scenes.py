@@ -33,8 +33,8 @@ class Scene:
     image: np.ndarray | None = None
     """uint8 [h, w, 3]."""
     clip: Clip | None = None
-    pitch: float = 0.0
-    """Degrees that the camera looks down in the image, where it is known."""
+    pitch: float | None = None
+    """Degrees that the camera looks down in the image; None where nobody knows."""
 
     @property
     def value(self) -> Any:
@@ -105,7 +105,7 @@ def load_scene(name: str, size: tuple[int, int]) -> Scene:
         except EditError as error:
             raise SceneError(str(error)) from error
     note = folder / f"{name}.json"
-    return Scene(image=image, pitch=_pitch(note.read_text("utf-8")) if note.is_file() else 0.0)
+    return Scene(image=image, pitch=_pitch(note.read_text("utf-8")) if note.is_file() else None)
 
 
 def _pitch(text: str) -> float:

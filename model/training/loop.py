@@ -1,0 +1,202 @@
+"""The loop that every phase runs: boxed in time, killed and resumed at will, on one process or several (`torchrun`)."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from tqdm import tqdm
+
+from reverie.model.training.data import Batch
+from reverie.model.training.losses import total_loss
+from reverie.model.training.pictures import loss_curves
+
+CHECKPOINT, LOG, CURVES = "checkpoint.pt", "log.jsonl", "losses.png"
+Losses = Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopConfig:
+    """How a phase is optimised."""
+
+    batch: int = 4
+    """Windows a step, on each process."""
+    ticks: int = 12
+    """Targets a window."""
+    cold: float = 0.25
+    """Share of windows that start from a single frame."""
+    matrix_rate: float = 1.5e-3
+    """Learning rate of Muon, for the matrices inside the blocks."""
+    other_rate: float = 6e-4
+    """Learning rate of AdamW, for everything else."""
+    warm_up: float = 0.02
+    """Share of the phase in which the rates rise."""
+    cool_down: float = 0.3
+    """Share of the phase in which the rates fall to zero."""
+    clip: float = 1.0
+    average: float = 0.998
+    """Decay of the running average of the weights."""
+    checkpoint_seconds: float = 60.0
+    log_seconds: float = 5.0
+
+
+def optimisers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al., 2024) for the blocks' matrices, AdamW for the rest."""
+    matrices, others = [], []
+    for name, weight in model.named_parameters():
+        inside = name.startswith("blocks.") and ".condition." not in name
+        (matrices if inside and weight.ndim == 2 else others).append(weight)
+    return [
+        torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=config.other_rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def rate_factor(progress: float, config: LoopConfig) -> float:
+    """The learning rates' factor at `progress` 0..1: up, level, down to zero."""
+    return max(0.0, min(1.0, progress / config.warm_up, (1 - progress) / config.cool_down))
+
+
+class Processes:
+    """This process among those that `torchrun` started; alone without it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.count = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        if self.count > 1 and not distributed.is_initialized():
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+    @property
+    def leads(self) -> bool:
+        """Whether this one writes the files."""
+        return self.rank == 0
+
+    def average_gradients(self, model: nn.Module) -> None:
+        """Every process gets the mean of all gradients."""
+        if self.count == 1:
+            return
+        for weight in model.parameters():
+            if weight.grad is not None:
+                distributed.all_reduce(weight.grad)
+                weight.grad /= self.count
+
+    def agree(self, number: float) -> float:
+        """The first process's number, so that all stop at the same step."""
+        if self.count == 1:
+            return number
+        shared = torch.tensor([number], dtype=torch.float64)
+        if distributed.get_backend() == "nccl":
+            shared = shared.cuda()
+        distributed.broadcast(shared, 0)
+        return float(shared.item())
+
+
+def run_phase(
+    name: str,
+    model: nn.Module,
+    batches: Iterator[Batch],
+    losses: Losses,
+    config: LoopConfig,
+    folder: Path,
+    seconds: float,
+    seed: int,
+    device: torch.device,
+    resume: bool,
+    sample: Callable[[nn.Module, Path], None],
+) -> nn.Module:
+    """Trains `model` for `seconds` of its own time and returns the running average of its weights.
+
+    Every minute it leaves a checkpoint, the loss curves and a sheet of samples in `folder`; with `resume` it goes on
+    from the checkpoint that is there.
+    """
+    processes = Processes(device)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.to(device).train()
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    methods = optimisers(model, config)
+    base_rates = [method.param_groups[0]["lr"] for method in methods]
+    generator = torch.Generator(device).manual_seed(seed * 1000 + processes.rank)
+    step, spent = 0, 0.0
+
+    path = folder / CHECKPOINT
+    if resume and path.is_file():
+        state = torch.load(path, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        for method, values in zip(methods, state["methods"], strict=True):
+            method.load_state_dict(values)
+        step, spent = state["step"], state["spent"]
+        generator.manual_seed(seed * 1000 + processes.rank + 7919 * step)
+    elif processes.leads:
+        (folder / LOG).write_text("", "utf-8")
+
+    def checkpoint() -> None:
+        if not processes.leads:
+            return
+        state = {
+            "model": model.state_dict(), "average": average.state_dict(),
+            "methods": [method.state_dict() for method in methods], "step": step, "spent": spent,
+        }  # fmt: skip
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+        if (folder / LOG).stat().st_size:
+            loss_curves(folder / LOG, folder / CURVES)
+        sample(average, folder)
+
+    began = time.perf_counter() - spent
+    last_checkpoint = last_log = spent
+    pending: dict[str, list[float]] = {}
+    frames = 0
+    bar = tqdm(total=round(seconds), initial=round(spent), desc=name, unit="s", disable=not processes.leads)
+    while spent < seconds:
+        factor = rate_factor(spent / seconds, config)
+        for method, rate in zip(methods, base_rates):
+            for group in method.param_groups:
+                group["lr"] = rate * factor
+        batch = next(batches).to(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            parts = losses(model, batch, generator)
+        loss = total_loss(parts)
+        for method in methods:
+            method.zero_grad(set_to_none=True)
+        loss.backward()
+        processes.average_gradients(model)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        if bool(torch.isfinite(norm)):
+            for method in methods:
+                method.step()
+        decay = min(config.average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for slow, fast in zip(average.parameters(), model.parameters()):
+                slow.lerp_(fast, 1 - decay)
+        step += 1
+        frames += batch.action.shape[0] * batch.action.shape[1] * processes.count
+        for key, value in {**parts, "norm": norm}.items():
+            pending.setdefault(key, []).append(float(value))
+        spent = processes.agree(time.perf_counter() - began)
+        bar.n = min(round(spent), bar.total)
+        bar.set_postfix(step=step, frame=f"{pending['frame'][-1]:.4f}", refresh=False)
+        bar.refresh()
+        if processes.leads and spent - last_log >= config.log_seconds:
+            means = {key: float(np.mean(values)) for key, values in pending.items()}
+            record = {
+                "step": step, "seconds": round(spent, 1), "frames_per_second": round(frames / (spent - last_log), 1),
+                "rate": factor, "losses": means,
+            }  # fmt: skip
+            with (folder / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+            pending, frames, last_log = {}, 0, spent
+        if spent - last_checkpoint >= config.checkpoint_seconds:
+            checkpoint()
+            last_checkpoint = spent
+    checkpoint()
+    bar.close()
+    return average

@@ -1,0 +1,97 @@
+"""What the network is asked to get right, as one number for each kind of thing it says."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from reverie.model import geometry
+from reverie.model.config import ModelConfig
+from reverie.model.training.data import Batch
+from reverie.model.world_model import Prediction
+
+SKY_METRES = 64.0
+"""Depth that stands for the sky."""
+WEIGHTS: dict[str, float] = {
+    "frame": 1.0, "haar": 0.5, "flow": 0.02, "depth": 0.05, "travel": 0.2, "events": 0.05, "pitch": 0.1,
+}  # fmt: skip
+CHANGED_WEIGHT = 2.0
+"""How much more a pixel counts that is not what it was a tick ago, so that copying is no way out."""
+LARGEST_FLOW = 24.0
+"""Pixels; flows beyond it belong to surfaces at the nose and are left out."""
+
+
+def haar(x: Tensor) -> Tensor:
+    """One level of the Haar transform: [b, c, h, w] -> [b, 4c, h/2, w/2], averages first."""
+    a, b, c, d = x[..., ::2, ::2], x[..., ::2, 1::2], x[..., 1::2, ::2], x[..., 1::2, 1::2]
+    return torch.cat((a + b + c + d, a - b + c - d, a + b - c - d, a - b - c + d), dim=1) / 2
+
+
+def haar_distance(error: Tensor, levels: int = 3) -> Tensor:
+    """Mean absolute detail coefficients of an error [b, 3, h, w] over the finest `levels`: [b]."""
+    total = error.new_zeros(error.shape[0])
+    for _ in range(levels):
+        coefficients = haar(error)
+        error = coefficients[:, : error.shape[1]] / 2
+        total = total + coefficients[:, error.shape[1] :].abs().mean((1, 2, 3))
+    return total
+
+
+def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, weight: Tensor) -> dict[str, Tensor]:
+    """Absolute plus squared error with changed pixels weighted up, and the Haar distance.
+
+    Frames [b, t, 3, h, w]; `weight` [b, t] multiplies each frame's share.
+    """
+    error = predicted - target
+    changed = 1 + CHANGED_WEIGHT * ((target - before).abs().amax(2, keepdim=True) > 0.05)
+    pixels = ((error.abs() + error.square()) * changed).mean((2, 3, 4))
+    detail = haar_distance(error.flatten(0, 1)).unflatten(0, error.shape[:2])
+    total = weight.sum().clamp(min=1e-6)
+    return {"frame": (weight * pixels).sum() / total, "haar": (weight * detail).sum() / total}
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `values` where `mask`; zero where nothing is."""
+    mask = mask.to(values.dtype)
+    return (torch.nan_to_num(values) * mask).sum() / mask.sum().clamp(min=1.0)
+
+
+def fact_losses(out: Prediction, batch: Batch, config: ModelConfig) -> dict[str, Tensor]:
+    """Errors of flow, depth, travel, events and pitch, each over the rows for which the truth is known."""
+    height, width = batch.past.shape[2:4]
+    expected = batch.depth[:, 1:]
+    usable = ~batch.edited
+    known = ~expected.isnan() & usable[:, :, None, None]
+    log_depth = torch.log1p(torch.nan_to_num(expected, nan=0.0, posinf=SKY_METRES).clamp(max=SKY_METRES))
+    losses = {"depth": masked_mean((out.depth - log_depth).abs(), known)}
+
+    located = ~batch.travel.isnan().any(-1) & usable
+    losses["travel"] = masked_mean(
+        functional.smooth_l1_loss(out.travel, torch.nan_to_num(batch.travel), reduction="none", beta=0.05),
+        located[..., None].expand_as(out.travel),
+    )
+    flow, visible = geometry.travel_flow(
+        torch.nan_to_num(expected, nan=1e4).flatten(0, 1),
+        torch.nan_to_num(batch.depth[:, :-1], nan=1e4).flatten(0, 1),
+        batch.pitch.flatten(),
+        batch.turn.flatten(0, 1),
+        torch.nan_to_num(batch.travel).flatten(0, 1),
+        (height, width),
+        config.field_of_view,
+    )
+    in_pixels = flow.new_tensor((width / 2, height / 2))
+    small = ((flow * in_pixels).abs() < LARGEST_FLOW).all(-1)
+    trusted = visible & small & known.flatten(0, 1) & located.flatten()[:, None, None]
+    error = ((out.flow.flatten(0, 1) - flow) * in_pixels).abs().sum(-1)
+    losses["flow"] = masked_mean(error, trusted)
+
+    losses["events"] = functional.binary_cross_entropy_with_logits(out.events, batch.events.clamp(max=1))
+    after = (batch.pitch + batch.turn[..., 0]) / 90
+    losses["pitch"] = masked_mean((out.pitch - after).abs(), located)
+    return losses
+
+
+def total_loss(losses: dict[str, Tensor]) -> Tensor:
+    """The weighted sum that is minimised."""
+    return torch.stack([WEIGHTS[name] * value for name, value in losses.items()]).sum()

@@ -1,0 +1,187 @@
+"""The phases: first the finished flow (the teacher), then a student of few steps that learns from its own dreams."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reverie.model import flow
+from reverie.model.config import ModelConfig
+from reverie.model.training.data import Batch, ShardSet
+from reverie.model.training.loop import LOG, LoopConfig, run_phase
+from reverie.model.training.losses import fact_losses, frame_losses
+from reverie.model.training.pictures import sheet, write_png
+from reverie.model.training.rollout import conditions, rollout, with_own_past
+from reverie.model.weights import STUDENT, TEACHER, load_model, save_model
+from reverie.model.world_model import WorldModel, causal_ages
+
+PHASES: tuple[str, ...] = ("dynamics", "distill")
+CONTEXT_NOISE = 0.3
+"""Largest noise level of spoiled contexts."""
+CLEAN_CONTEXTS = 0.5
+"""Share of windows whose context is left clean."""
+START_LEVELS = 0.5
+"""Share of frames that are predicted from pure noise, which is all a one-step student ever does."""
+OWN_PAST = 0.5
+"""Share of the student's batches whose past is its own dream."""
+TEACHER_TARGETS = 0.5
+"""Share of the student's other batches whose target is the end of the teacher's path from the same noise."""
+TEACHER_STEPS = 4
+SAMPLE_TICKS = 24
+
+
+def choose_device() -> torch.device:
+    """The GPU of this process where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _usable(batch: Batch) -> Tensor:
+    """[b, t]: 1 where the target follows from its past, 0 where somebody edited the world in between."""
+    return (~batch.edited).float()
+
+
+def _random_levels(shape: tuple[int, int], finest: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    level = torch.randint(0, finest, shape, generator=generator, device=device) / finest
+    start = torch.rand(shape, generator=generator, device=device) < START_LEVELS
+    return torch.where(start, torch.zeros_like(level), level)
+
+
+def _random_context_noise(b: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    noise = torch.rand(b, generator=generator, device=device) * CONTEXT_NOISE
+    clean = torch.rand(b, generator=generator, device=device) < CLEAN_CONTEXTS
+    return torch.where(clean, torch.zeros_like(noise), noise)
+
+
+def dynamics_losses(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Flow matching with a noise level of its own for each frame (diffusion forcing, arXiv 2407.01392)."""
+    config: ModelConfig = model.config
+    b, t = batch.action.shape[:2]
+    device = batch.action.device
+    given = conditions(batch, config.history, _random_context_noise(b, generator, device), generator)
+    level = _random_levels((b, t), config.finest, generator, device)
+    noise = torch.randn(given.target.shape, generator=generator, device=device)
+    z = flow.noised(given.target, noise, level)
+    out = model(
+        z,
+        level,
+        torch.full_like(level, 1 / config.finest),
+        given.context,
+        causal_ages(b, t, config.memory, device),
+    )
+    weight = flow.ramp(level) * _usable(batch)
+    losses = frame_losses(out.frame.float(), given.target, given.before, weight)
+    return {**losses, **fact_losses(out, batch, config)}
+
+
+def distill_losses(teacher: WorldModel, steps: int) -> Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]:
+    """A student that takes `steps` steps where `teacher` takes many.
+
+    Some batches are dreamed by the student first and their true frames asked for from that past (errors of its own kind;
+    resampling forcing and LIVE, arXiv 2602.03747); in some the target is where the teacher's path from the same noise ends
+    (Luhman and Luhman, arXiv 2101.02388); the rest are true frames from a true past.
+    """
+
+    def losses(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        config: ModelConfig = model.config
+        b, t = batch.action.shape[:2]
+        device = batch.action.device
+        own = bool(torch.rand((), generator=generator, device=device) < OWN_PAST)
+        taught = not own and bool(torch.rand((), generator=generator, device=device) < TEACHER_TARGETS)
+        ages = causal_ages(b, t, config.memory, device)
+        true = conditions(batch, config.history, torch.zeros(b, device=device), generator)
+        given = true
+        if own:
+            model.eval()
+            dreamed = rollout(model, batch, steps, generator)
+            model.train()
+            given = conditions(with_own_past(batch, dreamed), config.history, torch.zeros(b, device=device), generator)
+        level = torch.randint(0, steps, (b, t), generator=generator, device=device) / steps
+        size = torch.full_like(level, 1 / steps)
+        noise = torch.randn(true.target.shape, generator=generator, device=device)
+        target = true.target
+        if taught:
+            with torch.no_grad():
+
+                def denoise(z: Tensor, at: float, by: float) -> Tensor:
+                    fine = torch.full_like(level, 1 / config.finest)
+                    return teacher(z, torch.full_like(level, at), fine, true.context, ages).frame.float()
+
+                target = flow.sample(denoise, noise, TEACHER_STEPS)
+        z = flow.noised(target, noise, level)
+        out = model(z, level, size, given.context, ages)
+        losses = frame_losses(out.frame.float(), target, given.before, _usable(batch))
+        return {**losses, **fact_losses(out, batch, config)}
+
+    return losses
+
+
+def _sampler(shards: ShardSet, steps: int, device: torch.device) -> Callable[[nn.Module, Path], None]:
+    """Draws `samples.png`: every third frame of four windows, the truth above the dream."""
+    batch = shards.batch(np.random.default_rng(0), 4, SAMPLE_TICKS, cold=0.5).to(device)
+
+    def sample(model: nn.Module, folder: Path) -> None:
+        generator = torch.Generator(device).manual_seed(0)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            dreamed = rollout(model, batch, steps, generator)
+        rows = []
+        for true, dream in zip(batch.past[:, -SAMPLE_TICKS:].cpu().numpy(), dreamed.cpu().numpy()):
+            rows += [true[2::3], dream[2::3]]
+        write_png(folder / "samples.png", sheet(rows))
+
+    return sample
+
+
+def train_phase(
+    phase: str,
+    folders: list[Path],
+    out: Path,
+    config: ModelConfig,
+    seconds: float,
+    seed: int = 0,
+    resume: bool = False,
+    init: Path | None = None,
+    loop: LoopConfig | None = None,
+) -> Path:
+    """Runs one phase on the shards in `folders` and writes its weights into the model folder `out/model`.
+
+    `init` names a model folder to start from instead of fresh weights. The distill phase starts from, and learns from, the
+    teacher in `out/model`. Raises ModelError.
+    """
+    device = choose_device()
+    loop = loop or LoopConfig()
+    shards = ShardSet(folders, config)
+    rng = np.random.default_rng([seed, PHASES.index(phase)])
+    target = out / "model"
+    torch.manual_seed(seed)
+    if phase == "dynamics":
+        model = load_model(init, TEACHER if (init / TEACHER).is_file() else STUDENT) if init else WorldModel(config)
+        steps, losses, file = config.finest, dynamics_losses, TEACHER
+    else:
+        source = target if (target / TEACHER).is_file() else init
+        teacher = load_model(source or target, TEACHER)
+        teacher.to(device).eval().requires_grad_(False)
+        student = init if init is not None and (init / STUDENT).is_file() and source is init else None
+        model = load_model(student, STUDENT) if student else load_model(source or target, TEACHER)
+        model.requires_grad_(True)
+        steps, losses, file = config.steps, distill_losses(teacher, config.steps), STUDENT
+        loop = replace(loop, matrix_rate=loop.matrix_rate / 2, other_rate=loop.other_rate / 2)
+    average = run_phase(
+        phase, model, shards.batches(rng, loop.batch, loop.ticks, loop.cold), losses, loop, out / phase,
+        seconds, seed, device, resume, _sampler(shards, steps, device),
+    )  # fmt: skip
+    save_model(target, config, average.state_dict(), file)
+    if phase == "dynamics" and not (target / STUDENT).is_file():
+        save_model(target, config, average.state_dict(), STUDENT)
+    return target
+
+
+def last_record(folder: Path) -> dict:
+    """The last line of a phase's log."""
+    lines = (folder / LOG).read_text("utf-8").splitlines()
+    return json.loads(lines[-1]) if lines else {}

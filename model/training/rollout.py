@@ -1,0 +1,105 @@
+"""The model's own dreams inside training: for contexts that carry its own errors, for samples, for trying it out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from reverie.model import flow
+from reverie.model.layers import Memory
+from reverie.model.step import to_bytes, to_unit
+from reverie.model.training.data import Batch
+from reverie.model.world_model import Context, WorldModel
+
+
+class Conditions(NamedTuple):
+    """A batch as the network wants it."""
+
+    context: Context
+    target: Tensor
+    """[b, t, 3, h, w] in -1..1."""
+    before: Tensor
+    """[b, t, 3, h, w]: the newest past frame of each target."""
+
+
+def stack_past(frames: Tensor, ticks: int, history: tuple[int, ...]) -> Tensor:
+    """Of frames [b, past + t, 3, h, w] the past of each of the last `ticks`: [b, t, len(history), 3, h, w]."""
+    first = frames.shape[1] - ticks
+    return torch.stack([frames[:, first - age : first - age + ticks] for age in history], dim=2)
+
+
+def conditions(batch: Batch, history: tuple[int, ...], noise: Tensor, generator: torch.Generator) -> Conditions:
+    """The batch with Gaussian noise of `noise` [b] in its past frames."""
+    frames = to_unit(batch.past)
+    ticks = batch.action.shape[1]
+    spoiled = frames
+    if bool((noise > 0).any()):
+        grain = torch.randn(frames.shape, generator=generator, device=frames.device)
+        spoiled = frames + noise[:, None, None, None, None] * grain
+    context = Context(
+        past=stack_past(spoiled, ticks, history),
+        action=batch.action,
+        turn=batch.turn,
+        pitch=batch.pitch,
+        context_noise=noise[:, None].expand(-1, ticks),
+    )
+    return Conditions(context, frames[:, -ticks:], stack_past(frames, ticks, (1,))[:, :, 0])
+
+
+@torch.no_grad()
+def rollout(model: WorldModel, batch: Batch, steps: int, generator: torch.Generator) -> Tensor:
+    """Dreams all ticks of a batch one after the other: uint8 [b, t, h, w, 3].
+
+    Just as a player would see them: each frame is rounded to bytes, the past is the model's own, and the memory is a
+    list of what earlier passes left behind.
+    """
+    config = model.config
+    b, ticks = batch.action.shape[:2]
+    past = to_unit(batch.past[:, : config.past])
+    device = past.device
+    kept: list[list[Memory]] = [[] for _ in config.memory_layers]
+    dreamed = []
+    for tick in range(ticks):
+        context = Context(
+            past=stack_past(torch.cat((past, past[:, -1:]), dim=1), 1, config.history),
+            action=batch.action[:, tick : tick + 1],
+            turn=batch.turn[:, tick : tick + 1],
+            pitch=batch.pitch[:, tick : tick + 1],
+            context_noise=torch.zeros(b, 1, device=device),
+        )
+        count = min(tick, config.memory)
+        ages = torch.arange(count, -1, -1, device=device, dtype=torch.float32).expand(b, 1, count + 1)
+        memory = None
+        if count:
+            memory = [
+                Memory(
+                    torch.cat([item.keys for item in layer[-count:]], dim=1),
+                    torch.cat([item.values for item in layer[-count:]], dim=1),
+                )
+                for layer in kept
+            ]
+        fresh: list[Memory] = []
+
+        def denoise(
+            z: Tensor, level: float, size: float, context: Context = context, ages: Tensor = ages, memory=memory, fresh=fresh
+        ) -> Tensor:  # fmt: skip
+            full = torch.full((b, 1), level, device=device), torch.full((b, 1), size, device=device)
+            out = model(z, *full, context, ages, memory)
+            fresh[:] = out.memory
+            return out.frame
+
+        noise = torch.randn((b, 1, *past.shape[2:]), generator=generator, device=device)
+        frame = to_bytes(flow.sample(denoise, noise, steps))
+        for layer, item in zip(kept, fresh):
+            layer.append(item)
+        dreamed.append(frame)
+        past = torch.cat((past[:, 1:], to_unit(frame)), dim=1)
+    return torch.cat(dreamed, dim=1)
+
+
+def with_own_past(batch: Batch, dreamed: Tensor) -> Batch:
+    """The batch with its dreamed frames [b, t, h, w, 3] in the places of the true ones."""
+    ticks = dreamed.shape[1]
+    return batch._replace(past=torch.cat((batch.past[:, :-ticks], dreamed), dim=1))

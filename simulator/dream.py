@@ -1,0 +1,300 @@
+"""The neural world: a model's dreams behind the protocol of `reverie.simulator.world`, one or many at a time.
+
+Letters: b dreams, h w pixels. Array names and shapes of the model's own inputs are in `reverie.model.signature`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reverie.model import flow
+from reverie.model.actions import ACTION_DIM, ACTION_INDEX, CAMERA_SCALE
+from reverie.model.signature import Backend, memory_shape
+from reverie.model.weights import fingerprint, model_folder, open_backend
+from reverie.simulator.action import IDLE, Action
+from reverie.simulator.errors import SaveError, SceneError
+from reverie.simulator.scenes import Scene, load_scene, resolve_scene, scene_names
+from reverie.simulator.world import EVENTS, Senses
+
+MAX_PITCH = 90.0
+MAX_SEED = 2**63
+REDREAM_STREAM = 1
+"""Noise for re-dreaming an edit comes from another stream than the noise of the ticks (stream 0)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DreamState:
+    """Everything that decides the next frame of b dreams. A value: its arrays are never written to."""
+
+    past: np.ndarray
+    """uint8 [b, past, h, w, 3], the newest frame first."""
+    keys: np.ndarray
+    values: np.ndarray
+    ages: np.ndarray
+    pitch: np.ndarray
+    """float32 [b], degrees."""
+    ticks: np.ndarray
+    """int64 [b]."""
+    seeds: np.ndarray
+    """int64 [b]: with the tick, all there is to the random state."""
+    events: np.ndarray
+    """float32 [b, len(EVENTS)]: probabilities for the last tick."""
+
+
+class DreamWorld:
+    """Dreams of one model; see `reverie.simulator.world.World`. A state may hold many dreams, stepped in one pass."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        name: str,
+        identity: str = "",
+        size: tuple[int, int] | None = None,
+        steps: int | None = None,
+    ) -> None:
+        """`size` (h, w) defaults to what the model was trained on, `steps` to what it was distilled to."""
+        self._backend, self._name, self._identity = backend, name, identity
+        self.config = backend.config
+        self._size = size or self.config.size
+        self.steps = steps or self.config.steps
+        if any(side <= 0 or side % self.config.patch for side in self._size):
+            raise SceneError(f"size {self._size}: must be positive multiples of {self.config.patch}")
+
+    @classmethod
+    def load(cls, model: str = "tiny", backend: str = "auto", device: str = "auto") -> DreamWorld:
+        """A bundled model by name, or the one in a folder. Raises ModelError."""
+        folder = model_folder(model)
+        return cls(open_backend(folder, backend, device), model, fingerprint(folder))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of frames."""
+        return self._size
+
+    @property
+    def backend_name(self) -> str:
+        """Such as onnx-cpu."""
+        return self._backend.name
+
+    # One dream at a time: the World protocol.
+
+    def start(self, scene: Any = None, seed: int = 0) -> DreamState:
+        """The state at tick 0. Without a scene the seed chooses one of the bundled pictures. Raises SceneError."""
+        if isinstance(seed, bool) or not 0 <= int(seed) < MAX_SEED:
+            raise SceneError(f"seed {seed!r} is not a whole number from 0 to 2**63 - 1")
+        names = scene_names()
+        found = resolve_scene(scene, self._size, names)
+        if found.value is None and not names:
+            raise SceneError("no start scenes are bundled; give a picture or a clip")
+        if found.clip is not None:
+            return self._from_clip(found.clip, seed)
+        if found.image is None:
+            found = load_scene(found.name or names[seed % len(names)], self._size)
+        return self._from_image(found, seed)
+
+    def step(self, state: DreamState, action: Action = IDLE) -> DreamState:
+        """The state one tick later."""
+        return self.step_batch(state, action.to_vector()[None])
+
+    def frame(self, state: DreamState) -> np.ndarray:
+        """What the player sees: uint8 [h, w, 3], read-only."""
+        return state.past[0, 0]
+
+    def tick(self, state: DreamState) -> int:
+        """Ticks since the start."""
+        return int(state.ticks[0])
+
+    def senses(self, state: DreamState) -> Senses:
+        """In a dream a scripted player knows the tick and the pitch, no more."""
+        return Senses(tick=int(state.ticks[0]), pitch=float(state.pitch[0]))
+
+    def events(self, state: DreamState) -> np.ndarray:
+        """float32 [len(EVENTS)]: the probabilities that the model gives to the last tick's events."""
+        return state.events[0]
+
+    def edit(self, state: DreamState, image: np.ndarray, mask: np.ndarray | None, strength: float) -> DreamState:
+        """`image` becomes the newest frame where `mask`; the past and the memory stay as they are.
+
+        With `strength` in 0..1 the picture is first noised to level 1 - strength and dreamed clean again (SDEdit, Meng et al.,
+        arXiv 2108.01073), so that a rough sketch takes on the look of the world.
+        """
+        before = self.frame(state)
+        covered = np.ones(before.shape[:2], bool) if mask is None else mask
+        edited = np.where(covered[..., None], image, before).astype(np.uint8)
+        if strength > 0:
+            sketch = self._with_newest(state, edited)
+            noise = self._noise(sketch, REDREAM_STREAM)
+            level = np.float32(1 - min(strength, 1.0))
+            z = level * _to_unit(edited)[None] + (1 - level) * noise
+            redreamed, _ = self._denoise(sketch, np.zeros((1, ACTION_DIM), np.float32), z, float(level))
+            edited = np.where(covered[..., None], redreamed["frame"][0], before)
+        return self._with_newest(state, edited)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON that names the model and its weights."""
+        return {"world": "dream", "model": self._name, "fingerprint": self._identity, "size": list(self._size)}
+
+    def pack(self, state: DreamState) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The state as plain JSON and named arrays."""
+        return {}, {field.name: getattr(state, field.name) for field in dataclasses.fields(DreamState)}
+
+    def unpack(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> DreamState:
+        """The inverse of `pack`; checks names, types, shapes and values. Raises SaveError."""
+        model = self._blank(np.zeros((*self._size, 3), np.uint8), 0.0, 0)
+        values = {}
+        for field in dataclasses.fields(DreamState):
+            expected, array = getattr(model, field.name), arrays.get(field.name)
+            if not isinstance(array, np.ndarray) or array.dtype != expected.dtype or array.shape != expected.shape:
+                raise SaveError(f"save: the dream's {field.name} is missing or of the wrong shape")
+            if array.dtype == np.float32 and not np.isfinite(array).all():
+                raise SaveError(f"save: the dream's {field.name} holds numbers that are not finite")
+            values[field.name] = array
+        if set(arrays) != set(values):
+            raise SaveError("save: holds arrays that no dream has")
+        if values["ticks"][0] < 0 or values["seeds"][0] < 0 or abs(values["pitch"][0]) > MAX_PITCH:
+            raise SaveError("save: the dream's tick, seed or pitch is out of range")
+        return DreamState(**values)
+
+    # Many dreams at once.
+
+    def stack(self, states: list[DreamState]) -> DreamState:
+        """One state that holds all the dreams of `states`."""
+        return DreamState(
+            *(
+                np.concatenate([getattr(state, field.name) for state in states])
+                for field in dataclasses.fields(DreamState)
+            )
+        )
+
+    def take(self, state: DreamState, index: int) -> DreamState:
+        """Dream number `index` alone."""
+        return DreamState(*(getattr(state, field.name)[index : index + 1] for field in dataclasses.fields(DreamState)))
+
+    def put(self, state: DreamState, index: int, one: DreamState) -> DreamState:
+        """The state with dream number `index` replaced by the only one in `one`."""
+        columns = []
+        for field in dataclasses.fields(DreamState):
+            column = getattr(state, field.name).copy()
+            column[index] = getattr(one, field.name)[0]
+            columns.append(column)
+        return DreamState(*columns)
+
+    def frames(self, state: DreamState) -> np.ndarray:
+        """uint8 [b, h, w, 3]."""
+        return state.past[:, 0]
+
+    def events_batch(self, state: DreamState) -> np.ndarray:
+        """float32 [b, len(EVENTS)]."""
+        return state.events
+
+    def step_batch(self, state: DreamState, actions: np.ndarray) -> DreamState:
+        """All dreams one tick later; `actions` float32 [b, 25]. Raises ValueError for another shape."""
+        if actions.shape != (len(state.ticks), ACTION_DIM):
+            raise ValueError(f"actions: expected shape {(len(state.ticks), ACTION_DIM)}, got {actions.shape}")
+        noise = self._noise(state, stream=0)
+        out, turn = self._denoise(state, actions.astype(np.float32), noise, start=0.0)
+        return self._advance(state, out["frame"], out, turn)
+
+    # How it is done.
+
+    def _denoise(
+        self, state: DreamState, actions: np.ndarray, z: np.ndarray, start: float
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The last pass's outputs, and the turns [b, 2] that the cameras really make."""
+        b = len(actions)
+        first = ACTION_INDEX["cameraX"]
+        turn = actions[:, first : first + 2] * np.float32(CAMERA_SCALE)
+        turn[:, 0] = np.clip(state.pitch + turn[:, 0], -MAX_PITCH, MAX_PITCH) - state.pitch
+        inputs = {
+            "past": state.past, "keys": state.keys, "values": state.values, "ages": state.ages,
+            "action": actions, "turn": turn, "pitch": state.pitch,
+        }  # fmt: skip
+        out: dict[str, np.ndarray] = {}
+
+        def denoise(z: np.ndarray, level: float, size: float) -> np.ndarray:
+            step = {"noised": z, "level": np.full(b, level, np.float32), "size": np.full(b, size, np.float32)}
+            out.update(self._backend.run({**inputs, **step}))
+            return out["clean"]
+
+        flow.sample(denoise, z.astype(np.float32), self.steps, start)
+        return out, turn
+
+    def _advance(
+        self, state: DreamState, frames: np.ndarray, out: dict[str, np.ndarray], turn: np.ndarray
+    ) -> DreamState:
+        """The state after `frames` [b, h, w, 3] were shown: they join the past, their keys and values the memory."""
+        rows = np.arange(len(frames))
+        slot = np.where(state.ages < 0, np.inf, state.ages).argmax(axis=1)
+        keys, values = state.keys.copy(), state.values.copy()
+        keys[rows, :, slot] = out["new_keys"]
+        values[rows, :, slot] = out["new_values"]
+        ages = np.where(state.ages >= 0, state.ages + 1, state.ages)
+        ages[rows, slot] = 1.0
+        return DreamState(
+            past=np.concatenate((frames[:, None], state.past[:, :-1]), axis=1),
+            keys=keys,
+            values=values,
+            ages=ages.astype(np.float32),
+            pitch=(state.pitch + turn[:, 0]).astype(np.float32),
+            ticks=state.ticks + 1,
+            seeds=state.seeds,
+            events=out["events"],
+        )
+
+    def _noise(self, state: DreamState, stream: int) -> np.ndarray:
+        """float32 [b, 3, h, w] standard normal, a function of each dream's seed and tick (counter-based, Philox)."""
+        grains = [
+            np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, tick])).standard_normal(
+                (3, *self._size), np.float32
+            )
+            for seed, tick in zip(state.seeds, state.ticks, strict=True)
+        ]
+        return np.stack(grains)
+
+    def _blank(self, frame: np.ndarray, pitch: float, seed: int) -> DreamState:
+        shape = memory_shape(self.config, 1, self._size)
+        return DreamState(
+            past=np.repeat(frame[None, None], self.config.past, axis=1),
+            keys=np.zeros(shape, np.float32),
+            values=np.zeros(shape, np.float32),
+            ages=np.full((1, self.config.memory), -1.0, np.float32),
+            pitch=np.array([pitch], np.float32),
+            ticks=np.zeros(1, np.int64),
+            seeds=np.array([seed], np.int64),
+            events=np.zeros((1, len(EVENTS)), np.float32),
+        )
+
+    def _from_image(self, scene: Scene, seed: int) -> DreamState:
+        """A dream that starts cold; where nobody knows the camera's pitch, the model reads it off the picture."""
+        state = self._blank(scene.image, scene.pitch or 0.0, seed)
+        if scene.pitch is None:
+            out, _ = self._denoise(
+                state, np.zeros((1, ACTION_DIM), np.float32), self._noise(state, REDREAM_STREAM), 0.0
+            )
+            state = dataclasses.replace(state, pitch=np.clip(out["seen_pitch"], -MAX_PITCH, MAX_PITCH))
+        return state
+
+    def _from_clip(self, clip: Any, seed: int) -> DreamState:
+        """A dream that goes on from a recording's last frame, with its past and, pass by pass, its memory."""
+        first = max(0, len(clip.frames) - self.config.memory - 1)
+        pitch = 0.0 if clip.poses is None else float(clip.poses[first, 4])
+        state = self._blank(clip.frames[first], pitch, seed)
+        for index in range(first, len(clip.frames) - 1):
+            vector = clip.actions[index].to_vector()[None]
+            out, turn = self._denoise(state, vector, self._noise(state, stream=0), start=0.0)
+            state = self._advance(state, clip.frames[index + 1][None], out, turn)
+        return dataclasses.replace(state, ticks=np.zeros(1, np.int64))
+
+    def _with_newest(self, state: DreamState, frame: np.ndarray) -> DreamState:
+        past = state.past.copy()
+        past[0, 0] = frame
+        return dataclasses.replace(state, past=past)
+
+
+def _to_unit(frame: np.ndarray) -> np.ndarray:
+    """uint8 [h, w, 3] as float32 [3, h, w] in -1..1."""
+    return np.moveaxis(frame, -1, 0).astype(np.float32) / 127.5 - 1

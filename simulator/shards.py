@@ -1,0 +1,125 @@
+"""Training shards straight from the voxel world: scripted players walk it, and now and then somebody edits it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reverie.model.training.shards import DEPTH_CELL, META, ShardWriter
+from reverie.simulator.errors import SceneError
+from reverie.simulator.players import make_player
+from reverie.simulator.voxel import physics
+from reverie.simulator.voxel.disturb import random_edit
+from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelState, VoxelWorld
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """What the recordings are of."""
+
+    size: tuple[int, int] = (96, 160)
+    rows: int = 2048
+    """Ticks a shard."""
+    episode: tuple[int, int] = (192, 448)
+    """Shortest and longest episode in ticks."""
+    players: tuple[tuple[str, float], ...] = (("mixed", 0.55), ("explorer", 0.2), ("builder", 0.15), ("spinner", 0.1))
+    """Who plays, and how often."""
+    edit_every: float = 90.0
+    """Ticks between edits, on average."""
+    scenes: tuple[tuple[str | None, float], ...] = (
+        ("plains", 0.17), ("forest", 0.18), ("desert", 0.14), ("snow", 0.14), ("village", 0.12),
+        ("lake", 0.06), ("night", 0.04), ("cave", 0.03), (None, 0.12),
+    )  # fmt: skip
+    """Where episodes start, and how often; None is anywhere."""
+
+
+def _start(world: VoxelWorld, plan: ShardPlan, rng: np.random.Generator) -> VoxelState:
+    """A random place in a random world that is not held out."""
+    seed = int(rng.integers(HELD_OUT_SEED))
+    scenes, shares = zip(*plan.scenes, strict=True)
+    try:
+        return world.start(scenes[rng.choice(len(scenes), p=shares)], seed)
+    except SceneError:  # not every world has every scene
+        return world.start(None, seed)
+
+
+def _row(world: VoxelWorld, state: VoxelState) -> dict[str, np.ndarray]:
+    half = DEPTH_CELL // 2
+    pose = world.pose(state)
+    return {
+        "frames": world.frame(state),
+        "eye": np.array((*physics.eye(state.body), pose[3], pose[4]), np.float32),
+        "depth": world.depth(state)[half::DEPTH_CELL, half::DEPTH_CELL].astype(np.float16),
+        "events": world.events(state).astype(np.uint8),
+    }
+
+
+def write_shard(folder: Path, index: int, seed: int, plan: ShardPlan) -> int:
+    """Plays shard number `index` of the recordings called `seed` into `folder`; returns its ticks."""
+    rng = np.random.default_rng([seed, index])
+    world = VoxelWorld(plan.size)
+    writer = ShardWriter(folder, plan.rows, plan.size)
+    names, shares = zip(*plan.players, strict=True)
+    episode = 0
+    while not writer.full:
+        state = _start(world, plan, rng)
+        player = make_player(str(rng.choice(names, p=shares)), int(rng.integers(2**31)))
+        edited = False
+        for _ in range(int(rng.integers(plan.episode[0], plan.episode[1] + 1))):
+            if writer.full:
+                break
+            action = player.act(world.senses(state))
+            writer.append(
+                **_row(world, state),
+                actions=action.to_vector(),
+                edited=np.bool_(edited),
+                episode=np.int32(episode),
+            )
+            state = world.step(state, action)
+            edited = bool(rng.random() < 1 / plan.edit_every)
+            if edited:
+                state, _event = random_edit(world, state, rng)
+        episode += 1
+    writer.close(f"voxel world, seed {seed}, shard {index}")
+    return writer.filled
+
+
+def write_shards(
+    out: Path,
+    count: int,
+    seed: int = 0,
+    plan: ShardPlan | None = None,
+    workers: int = 1,
+    seconds: float = float("inf"),
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Plays `count` shards into `out/00000`, `out/00001`, …, skipping those that are there.
+
+    Starts no new one after `seconds`. Returns how many are there at the end; `progress` gets the ticks of each.
+    """
+    plan = plan or ShardPlan()
+    began = time.perf_counter()
+    todo = [index for index in range(count) if not (out / f"{index:05d}" / META).is_file()]
+    done = count - len(todo)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        running = set()
+        while todo or running:
+            while todo and len(running) < workers and time.perf_counter() - began < seconds:
+                index = todo.pop(0)
+                running.add(pool.submit(write_shard, out / f"{index:05d}", index, seed, plan))
+            if not running:
+                break
+            finished = next(as_completed(running))
+            running.remove(finished)
+            ticks = finished.result()
+            done += 1
+            if progress is not None:
+                progress(ticks)
+    return done
