@@ -119,27 +119,26 @@ def _must_jump(mind: Mind) -> bool:
 
 def walk(mind: Mind, ticks: int) -> Behaviour:
     """Walks on, steering: jumps up steps, turns away from walls, deep drops and water, gets out of holes."""
-    sprint_left = strafe_left = hop_left = blocked_for = wet_for = refuse_for = 0
+    sprint_left = strafe_left = hop_left = blocked_for = refuse_for = 0
     strafe = "left"
     turns = 0
-    tolerant = mind.chance(0.3)
+    tolerant, swimmer = mind.chance(0.3), mind.chance(0.12)
     turn_side = mind.side()
     for _ in range(ticks):
         senses = mind.senses
         sprint_left, strafe_left, hop_left = sprint_left - 1, strafe_left - 1, hop_left - 1
         refuse_for = max(refuse_for - 1, 0)
         blocked_for = blocked_for + 1 if senses.blocked else 0
-        wet_for = wet_for + 1 if senses.in_water else 0
         drop = senses.drop_ahead or 0.0
         steep = drop > DEEP_DROP or (drop > DOUBTFUL_DROP and not tolerant)
         walled = drop < HIGH_WALL and bool(senses.blocked)
-        avoid = bool(senses.on_ground) and not senses.in_water and (steep or walled)
-        if not mind.gaze.busy and not refuse_for and (avoid or blocked_for > 14 or wet_for in (4, 110)):
+        shore = bool(senses.water_ahead) and not swimmer
+        avoid = bool(senses.on_ground) and not senses.in_water and (steep or walled or shore)
+        if not mind.gaze.busy and not refuse_for and (avoid or blocked_for > 14):
             turns += 1
             if turns % 3 == 0:
                 turn_side = mind.side()
-            angle = mind.rng.uniform(110.0, 180.0) if senses.in_water else mind.rng.uniform(45.0, 120.0)
-            mind.look_to_pitch(mind.rng.normal(7.0, 4.0), turn_side * angle)
+            mind.look_to_pitch(mind.rng.normal(7.0, 4.0), turn_side * mind.rng.uniform(45.0, 120.0))
             blocked_for, refuse_for = 0, 6
             if turns >= 7 and senses.blocked:
                 yield from climb_out(mind)
@@ -147,9 +146,9 @@ def walk(mind: Mind, ticks: int) -> Behaviour:
             continue
         if sprint_left < -60 and mind.chance(0.02):
             sprint_left = mind.ticks(1.0, 5.0)
-        if strafe_left < -40 and mind.chance(0.012):
+        if strafe_left < -40 and abs(drop) < 1.5 and mind.chance(0.012):
             strafe_left, strafe = mind.ticks(0.2, 1.0), ("left" if mind.chance(0.5) else "right")
-        if hop_left < -30 and mind.chance(0.008):
+        if hop_left < -30 and abs(drop) < 1.5 and mind.chance(0.008):
             hop_left = mind.ticks(0.1, 0.4)
         if not mind.gaze.busy and mind.chance(0.014):
             mind.look_to_pitch(mind.rng.normal(7.0, 6.0), mind.rng.normal(0.0, 40.0))
@@ -166,6 +165,16 @@ def walk(mind: Mind, ticks: int) -> Behaviour:
         yield mind.do(steer=True, **keys)
 
 
+def turn_from_wall(mind: Mind) -> Behaviour:
+    """Turns on until there is no wall before the nose."""
+    side = mind.side()
+    for _ in range(4):
+        if not mind.senses.blocked:
+            return
+        mind.look_to_pitch(mind.rng.normal(7.0, 4.0), side * mind.rng.uniform(50.0, 110.0))
+        yield from finish_look(mind)
+
+
 def climb_out(mind: Mind) -> Behaviour:
     """Gets out of a hole by building a pillar under the feet."""
     yield from pillar(mind, int(mind.rng.integers(2, 5)))
@@ -179,6 +188,8 @@ def break_target(mind: Mind, longest: int = 45) -> Behaviour:
     distance = mind.senses.target_distance
     block = mind.target
     known = distance is not None
+    if known and block is None:
+        return
     for tick in range(longest):
         yield mind.do(attack=True)
         if known and tick > 1 and (mind.senses.target_distance != distance or mind.target != block):
@@ -202,7 +213,10 @@ def dig(mind: Mind) -> Behaviour:
     """Looks at the ground ahead and digs a few blocks."""
     mind.look_to_pitch(mind.rng.uniform(28.0, 52.0), mind.rng.normal(0.0, 15.0))
     yield from finish_look(mind)
-    for _ in range(int(mind.rng.integers(1, 5))):
+    for _ in range(int(mind.rng.integers(2, 6))):
+        if mind.senses.pitch is not None and mind.target is None:
+            mind.look_to_pitch(min(mind.pitch + 18.0, DOWN_PITCH))
+            yield from finish_look(mind)
         yield from break_target(mind)
         mind.look(mind.rng.normal(0.0, 6.0), mind.rng.normal(0.0, 12.0))
         yield from finish_look(mind)

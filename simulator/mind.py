@@ -18,6 +18,8 @@ STEADIEST_TURN = 0.06
 STEER_PULL, STEER_NOISE_YAW, STEER_NOISE_PITCH = 0.12, 0.75, 0.22
 """An Ornstein-Uhlenbeck process of the turning speed, per tick."""
 PITCH_PULL = 0.015
+DIVE_TICKS = 160
+"""In each such span a swimmer lets itself sink for up to a quarter of it."""
 REST_PITCH = (7.0, 4.0)
 """Mean and spread of the pitch that the gaze comes back to."""
 
@@ -70,7 +72,7 @@ class Gaze:
         self._phase_left -= 1
         if self._phase_left <= 0:
             self._steering = not self._steering
-            span = (8, 40) if self._steering else (10, 45)
+            span = (8, 36) if self._steering else (15, 70)
             self._phase_left = int(self._rng.integers(*span))
             self._rest_pitch = float(self._rng.normal(*REST_PITCH))
             self._speed[:] = 0.0
@@ -96,6 +98,7 @@ class Mind:
         self.gaze = Gaze(self.rng)
         self.senses = Senses(tick=0)
         self._believed_pitch = REST_PITCH[0]
+        self._dive = int(self.rng.integers(0, DIVE_TICKS // 4))
 
     def perceive(self, senses: Senses) -> None:
         """Takes in the newest senses."""
@@ -113,10 +116,18 @@ class Mind:
         """The block under the crosshair, if known."""
         return self.senses.target_block
 
+    @property
+    def level(self) -> bool:
+        """There is even, free ground ahead, as far as is known."""
+        senses = self.senses
+        return not (senses.blocked or senses.in_water or abs(senses.drop_ahead or 0.0) > 1.0)
+
     def do(self, *, steer: bool = False, hotbar: int = 0, **keys: bool) -> Action:
-        """The action of this tick: these keys and the next motion of the gaze."""
+        """The action of this tick: these keys and the next motion of the gaze; in water, jump keeps afloat."""
         pitch, yaw = self.gaze.next(steer, self.pitch)
         self._believed_pitch = min(max(self._believed_pitch + pitch, -90.0), 90.0)
+        if self.senses.in_water and not keys.get("sneak") and not self.senses.tick % DIVE_TICKS < self._dive:
+            keys["jump"] = True
         return Action(**keys, hotbar=hotbar, camera=(pitch, yaw))
 
     def chance(self, probability: float) -> bool:

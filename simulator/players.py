@@ -20,9 +20,12 @@ ODD_ACTIONS = (
 )  # fmt: skip
 """What an explorer does between two walks, with its probability; most often it just walks on."""
 WORKS = (
-    (0.2, do.dig), (0.16, do.build_wall), (0.14, do.pillar_and_view), (0.12, do.dig_down),
-    (0.16, do.tunnel), (0.22, do.place_block),
+    (0.2, do.dig), (0.17, do.build_wall), (0.15, do.pillar_and_view), (0.14, do.dig_down),
+    (0.06, do.tunnel), (0.28, do.place_block),
 )  # fmt: skip
+"""What a builder does on even ground."""
+ROUGH_WORKS = ((0.3, do.dig), (0.1, do.dig_down), (0.15, do.pillar_and_view), (0.15, do.place_block))
+"""What it does elsewhere, if it does not walk on."""
 TURNS = ((0.4, do.spin), (0.25, do.sweep_look), (0.15, do.sweep_pitch), (0.1, do.full_turn))
 
 
@@ -62,6 +65,9 @@ def explorer(mind: Mind) -> Iterator[Action]:
     """Walks through the land and looks at it."""
     while True:
         yield from do.walk(mind, mind.ticks(3.0, 12.0))
+        yield from do.turn_from_wall(mind)
+        if mind.senses.in_water:
+            continue
         if mind.target in LOGS and mind.chance(0.3):
             yield from do.chop(mind)
         else:
@@ -83,8 +89,9 @@ def builder(mind: Mind) -> Iterator[Action]:
         elif mind.senses.blocked and mind.chance(0.6):
             yield from do.tunnel(mind)
         else:
-            yield from _one_of(mind, WORKS)
-        if mind.chance(0.45):
+            yield from do.turn_from_wall(mind)
+            yield from _one_of(mind, WORKS if mind.level else ROUGH_WORKS)
+        if mind.chance(0.3):
             yield from do.look_away_and_return(mind)
 
 

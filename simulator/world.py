@@ -35,6 +35,8 @@ class Senses:
     on_ground: bool | None = None
     drop_ahead: float | None = None
     """Metres that the ground falls away two blocks ahead (negative: it rises)."""
+    water_ahead: bool | None = None
+    """There is open water two blocks ahead."""
 
 
 class World(Protocol[State]):

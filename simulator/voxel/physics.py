@@ -36,9 +36,9 @@ EYE = 8
 """Height of the eyes above the feet; sinks smoothly when sneaking."""
 ON_GROUND, IN_WATER, SNEAKING, SPRINTING, BUMPED = 9, 10, 11, 12, 13
 """0 or 1; BUMPED: the last tick's motion was stopped by a wall."""
-JUMP_DELAY, AIR_TICKS = 14, 15
-"""Ticks until a held jump key jumps again; ticks since the feet left the ground."""
-BODY = 16
+JUMP_DELAY, AIR_TICKS, DRY_TICKS = 14, 15, 16
+"""Ticks until a held jump key jumps again; ticks since the feet left the ground; ticks since the last water."""
+BODY = 17
 
 LAND, SPLASH = 1, 2
 """Bits of `advance_player`'s result."""
@@ -74,6 +74,8 @@ STILL = 0.003
 EDGE_STEP = 0.05
 LANDING_TICKS = 4
 """Shorter hops than this are no landing."""
+SPLASH_TICKS = 10
+"""Coming back to the water sooner, as one bobs on its surface, is no splash."""
 EYE_EASE = 0.5
 SURFACE_EPSILON = 1e-7
 """Boxes that overlap by less only touch."""
@@ -282,8 +284,9 @@ def advance_player(
         happened |= LAND
     body[AIR_TICKS] = 0.0 if landed or in_water else body[AIR_TICKS] + 1.0
     wet = box_is_wet(blocks, body[X], body[Y] + WET_FROM, body[Y] + WET_TO, body[Z], HALF_WIDTH)
-    if wet and not in_water:
+    if wet and body[DRY_TICKS] >= SPLASH_TICKS:
         happened |= SPLASH
+    body[DRY_TICKS] = 0.0 if wet else body[DRY_TICKS] + 1.0
     body[ON_GROUND] = 1.0 if landed else 0.0
     body[IN_WATER] = 1.0 if wet else 0.0
     body[BUMPED] = 1.0 if bumped else 0.0
@@ -298,6 +301,7 @@ def make_body(x: float, y: float, z: float, yaw: float = 0.0, pitch: float = 0.0
     body = np.zeros(BODY)
     body[[X, Y, Z, YAW, PITCH, EYE]] = x, y, z, yaw, pitch, EYE_HEIGHT
     body[VY] = -GRAVITY * VERTICAL_DRAG
+    body[DRY_TICKS] = SPLASH_TICKS
     return body
 
 
@@ -320,8 +324,8 @@ FEEL_UP, FEEL_DOWN = 3, 12
 
 
 @njit(cache=True, nogil=True)
-def feel_ahead(blocks: np.ndarray, body: np.ndarray) -> tuple[bool, float]:
-    """What blocks the way ahead, and the metres by which the ground two blocks ahead lies lower."""
+def feel_ahead(blocks: np.ndarray, body: np.ndarray) -> tuple[bool, float, bool]:
+    """Whether a wall is ahead, by how many metres the ground two blocks ahead lies lower, and whether in water."""
     yaw = math.radians(body[YAW])
     ax, az = -math.sin(yaw), math.cos(yaw)
     x, y, z = body[X], body[Y], body[Z]
@@ -329,7 +333,10 @@ def feel_ahead(blocks: np.ndarray, body: np.ndarray) -> tuple[bool, float]:
     blocked = mx * ax + mz * az < 0.5 * FEEL_WALL
     bx, bz = math.floor(x + ax * FEEL_DROP), math.floor(z + az * FEEL_DROP)
     feet = math.floor(y + 0.01)
+    water = False
     for level in range(feet + FEEL_UP, feet - FEEL_DOWN, -1):
         if is_solid(blocks, bx, level, bz):
-            return blocked, y - (level + 1.0)
-    return blocked, float(FEEL_DOWN)
+            return blocked, y - (level + 1.0), water
+        if 0 <= level < SIZE_Y and blocks[bx & (SIZE_X - 1), level, bz & (SIZE_Z - 1)] == _WATER:
+            water = True
+    return blocked, float(FEEL_DOWN), water

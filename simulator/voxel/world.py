@@ -184,7 +184,7 @@ class VoxelWorld:
     def senses(self, state: VoxelState) -> Senses:
         """What a scripted player may know: here, all of it."""
         hit = _cached_hit(state)
-        blocked, drop = physics.feel_ahead(state.blocks, state.body)
+        blocked, drop, water = physics.feel_ahead(state.blocks, state.body)
         return Senses(
             tick=state.tick,
             pitch=float(state.body[physics.PITCH]),
@@ -194,6 +194,7 @@ class VoxelWorld:
             in_water=bool(state.body[physics.IN_WATER]),
             on_ground=bool(state.body[physics.ON_GROUND]),
             drop_ahead=float(drop),
+            water_ahead=bool(water),
         )
 
     def events(self, state: VoxelState) -> np.ndarray:
@@ -217,9 +218,7 @@ class VoxelWorld:
         if mask is not None:
             mask = np.asarray(mask)
             if mask.shape != frame.shape[:2] or mask.dtype != np.bool_:
-                raise EditError(
-                    f"edit: the mask must be bool {frame.shape[:2]}, not {mask.dtype} {mask.shape}"
-                )
+                raise EditError(f"edit: the mask must be bool {frame.shape[:2]}, not {mask.dtype} {mask.shape}")
             painted &= mask
         changes = self._repainted(state, image, painted)
         if not changes:
@@ -388,10 +387,7 @@ class VoxelWorld:
         covered = painted[usable]
         hits = np.bincount(index, weights=covered, minlength=len(found))
         colours = np.stack(
-            [
-                np.bincount(index, weights=image[usable][:, c] * covered, minlength=len(found))
-                for c in range(3)
-            ],
+            [np.bincount(index, weights=image[usable][:, c] * covered, minlength=len(found)) for c in range(3)],
             axis=1,
         )
         candidates = [i for i, block in enumerate(BLOCKS) if block.name not in UNPAINTABLE]
@@ -451,9 +447,7 @@ def _view(state: VoxelState) -> View:
     )
 
 
-def _changed(
-    blocks: np.ndarray, heights: np.ndarray, changes: list[tuple[Cell, int]]
-) -> tuple[np.ndarray, np.ndarray]:
+def _changed(blocks: np.ndarray, heights: np.ndarray, changes: list[tuple[Cell, int]]) -> tuple[np.ndarray, np.ndarray]:
     """Copies of blocks and heights with some cells of another kind."""
     blocks, heights = blocks.copy(), heights.copy()
     for (x, y, z), kind in changes:
@@ -521,9 +515,7 @@ def _real(meta: dict[str, Any], name: str, low: float, high: float) -> float:
     return float(value)
 
 
-def _array(
-    arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int | None, ...]
-) -> np.ndarray:
+def _array(arrays: Mapping[str, np.ndarray], name: str, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
     array = arrays.get(name)
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != len(shape):
         raise SaveError(f"save: array {name!r} is missing or not of the right type")
