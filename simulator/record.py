@@ -31,14 +31,17 @@ def record(
     player: str = "explorer",
     edits: bool = True,
     progress: Progress | None = None,
-) -> list[Path]:
-    """Writes clips of `ticks` frames each, episode i in the world of seed + i; gives the paths of their
-    videos.
+) -> dict[str, Any]:
+    """Writes clips of `ticks` frames each, episode i in the world of seed + i; gives `clips` (paths) and `frames`.
 
-    `player` is a name that `make_player` knows. `progress` is called with (frames written, frames in all).
-    Raises ReverieError for seeds that are held out or numbers that make no sense, ClipError for files that
-    are there already (before anything is written) and when the disk is full (finished clips stay).
+    `player` is a name that `make_player` knows. `progress` is called with the frames written and those in all;
+    without it a bar is drawn where standard error is a terminal. Raises ReverieError for seeds that are held out
+    or numbers that make no sense, ClipError for files that are there already (before anything is written) and
+    when the disk is full (finished clips stay, and so does what was written of the last).
     """
+    from tqdm import tqdm
+
+    from reverie.simulator.players import make_player
     from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 
     if episodes < 1 or ticks < 1:
@@ -52,12 +55,19 @@ def record(
     there = [str(file) for path in paths for file in clip_paths(path) if file.exists()]
     if there:
         raise ClipError(f"{there[0]}: is there already, and is not overwritten")
-    world = VoxelWorld(size=size)
-    for episode, path in enumerate(paths):
-        done = episode * ticks
-        advance = None if progress is None else lambda t, done=done: progress(done + t, episodes * ticks)
-        record_episode(path, world, seed + episode, ticks, player, edits, advance)
-    return paths
+    make_player(player, seed)  # an unknown one is refused before anything is written
+    world, total = VoxelWorld(size=size), episodes * ticks
+    with tqdm(total=total, unit="frame", disable=None if progress is None else True) as bar:
+
+        def written(frames: int) -> None:
+            bar.update(frames - bar.n)
+            if progress is not None:
+                progress(frames, total)
+
+        for episode, path in enumerate(paths):
+            record_episode(path, world, seed + episode, ticks, player, edits)
+            written((episode + 1) * ticks)
+    return {"clips": [str(path) for path in paths], "frames": total}
 
 
 def record_episode(

@@ -18,6 +18,8 @@ QUALITY = 18
 KEY_FRAME_EVERY = 100
 FRAGMENT_MICROSECONDS = 1_000_000
 """How much of a recording a crash can cost."""
+CODECS = frozenset({"h264", "hevc", "mpeg4"})
+"""What is decoded; a stranger's file gets no choice among the hundreds that FFmpeg knows."""
 MAX_FRAME_PIXELS = 4096 * 2304
 MAX_BYTES = 2 << 30
 """Most memory that one read may fill with frames."""
@@ -86,6 +88,8 @@ def iterate_video(path: Path, start: int, stop: int, size: tuple[int, int] | Non
             if not container.streams.video:
                 raise ClipError(f"{path}: holds no video")
             stream = container.streams.video[0]
+            if stream.codec_context.name not in CODECS:
+                raise ClipError(f"{path}: is encoded as {stream.codec_context.name}, which is not read")
             _check_size(path, stream.codec_context.height, stream.codec_context.width)
             stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
             shape = size
@@ -109,7 +113,7 @@ def count_frames(path: Path) -> int:
 
     try:
         with path.open("rb") as file, av.open(file, format="mp4") as container:
-            return sum(packet.size > 0 for packet in container.demux(video=0))
+            return sum(packet.size > 0 and not packet.is_corrupt for packet in container.demux(video=0))
     except (av.error.FFmpegError, OSError, ValueError, IndexError):
         return 0
 
