@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 
 from reverie.simulator.action import Action
-from reverie.simulator.world import EVENTS
-
-CERTAIN = 0.5
-"""An event counts as having happened from this probability (or count) on."""
+from reverie.simulator.record import event_records
 
 
 class Recorder:
@@ -55,8 +52,7 @@ class Recorder:
     def see(self, frame: np.ndarray, pose: np.ndarray | None, action: Action, sim: Any) -> None:
         """Takes a frame (uint8 [h, w, 3]), the pose in it, the action that followed, and the session after that."""
         if self._writer is not None:
-            happened = zip(EVENTS, sim.events)
-            events = [{"type": name} for name, value in happened if value > CERTAIN]
+            events = event_records(sim.events)
             if self._changed:
                 events.insert(0, {"type": "edit"})
             try:

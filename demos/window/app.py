@@ -47,8 +47,10 @@ class Report:
 
     frames: int
     step_seconds: tuple[float, ...]
-    latency_ms: tuple[float, ...]
-    """From input to screen, of the last inputs."""
+    latency_ms: float | None
+    """From input to screen, median of the last inputs."""
+    first_frame_at: float | None
+    """When the first stepped frame was on the screen (`time.perf_counter`)."""
 
 
 class WindowApp:
@@ -98,6 +100,7 @@ class WindowApp:
         self._drawn = -1
         self._refreshed = 0.0
         self._stale = True
+        self._first_frame_at: float | None = None
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
         if record is not None:
             self.recorder.start(record, self._frame_size)
@@ -141,7 +144,7 @@ class WindowApp:
                 self.turn(WAIT_MS)
         finally:
             self.close()
-        return Report(self.runner.steps, tuple(self.runner.step_seconds), tuple(self._latencies))
+        return Report(self.runner.steps, tuple(self.runner.step_seconds), self._median_latency(), self._first_frame_at)
 
     def turn(self, wait_ms: int = 0) -> None:
         """One turn of the window's loop: sleeps until something happens, handles it, draws if anything changed."""
@@ -435,6 +438,8 @@ class WindowApp:
         self.draw(self.canvas.image if self.canvas is not None else shown.frame)
         if is_new and shown.since is not None:
             self._latencies.append((time.perf_counter() - shown.since) * 1000)
+        if self._first_frame_at is None and self.runner.steps:
+            self._first_frame_at = time.perf_counter()
 
     def draw(self, frame: np.ndarray) -> None:
         """Draws a frame (uint8 [h, w, 3]) and everything around it."""
@@ -452,10 +457,9 @@ class WindowApp:
             pygame.display.flip()
 
     def _status(self) -> hud.Status:
-        latencies = sorted(self._latencies)
         return hud.Status(
             frames_per_second=self.runner.frames_per_second,
-            latency_ms=latencies[len(latencies) // 2] if latencies else None,
+            latency_ms=self._median_latency(),
             tick=self.runner.shown.tick,
             label=self._label,
             recording_seconds=self.recorder.frames / TICKS_PER_SECOND if self.recorder.running else None,
@@ -465,6 +469,10 @@ class WindowApp:
             radius=self._radius,
             strength=self._strength,
         )
+
+    def _median_latency(self) -> float | None:
+        latencies = sorted(self._latencies)
+        return latencies[len(latencies) // 2] if latencies else None
 
     def _toggle_help(self) -> None:
         self.show_help = not self.show_help

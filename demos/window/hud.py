@@ -122,9 +122,7 @@ def _draw_tools(surface: pygame.Surface, status: Status, middle: int) -> int:
     return text(surface, f"{status.strength:.1f}", x, middle, TEXT)
 
 
-def _draw_swatch(
-    surface: pygame.Surface, colour: Colour, name: str, left: int, middle: int, *, chosen: bool
-) -> None:
+def _draw_swatch(surface: pygame.Surface, colour: Colour, name: str, left: int, middle: int, *, chosen: bool) -> None:
     rect = pygame.Rect(left, middle - SWATCH // 2, SWATCH, SWATCH)
     pygame.draw.rect(surface, colour, rect, border_radius=CORNER)
     pygame.draw.rect(surface, BAR_EDGE, rect, 1, border_radius=CORNER)

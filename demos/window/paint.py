@@ -63,9 +63,7 @@ class Canvas:
         self._undo.append(self._layer)
         del self._undo[:-MAX_UNDO]
 
-    def paint(
-        self, start: tuple[float, float], end: tuple[float, float], radius: float, colour: Colour | None
-    ) -> None:
+    def paint(self, start: tuple[float, float], end: tuple[float, float], radius: float, colour: Colour | None) -> None:
         """Draws from `start` to `end` ((x, y) in frame pixels) with a round brush; colour None wipes paint off."""
         stroke = edits.Stroke((start, end), radius, colour or PALETTE[0][1])
         image, where = edits.paint(self._layer.image, (stroke,))

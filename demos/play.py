@@ -1,0 +1,199 @@
+"""`reverie play`: sets up a world and a session, and runs it in the window or without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.demos.options import PlayOptions
+from reverie.demos.recording import Recorder, pose_of
+from reverie.model.errors import ReverieError
+from reverie.simulator.action import IDLE, Action
+from reverie.simulator.world import TICKS_PER_SECOND
+
+_LOADED = time.perf_counter()
+DEFAULT_FRAMES = 10 * TICKS_PER_SECOND
+"""Ten seconds, where nothing says how long to play."""
+DEFAULT_PLAYER = "explorer"
+DREAM_FILE = "reverie-dream.mp4"
+"""Where the dream goes when there is no display to show it on."""
+DEFAULT_SIZE = (96, 160)
+PLAYABLE_SEEDS = 1_000_000
+"""Seeds drawn for players lie below this; those above are kept for evaluation."""
+START_TIME_FIELD = 19
+"""Of /proc/self/stat, counted from after the program's name: when the process started (man 5 proc)."""
+
+Script = Callable[[Any], Action]
+"""Gives the action of a tick from the session."""
+
+
+def play(options: PlayOptions) -> dict[str, Any]:
+    """Plays as asked, and reports how it went. Raises ReverieError."""
+    missing = None if options.headless else missing_display()
+    headless = options.headless or missing is not None
+    record = options.record
+    if missing is not None:
+        record = record or DREAM_FILE
+        print(f"reverie: {missing}; dreaming to {record} instead", file=sys.stderr, flush=True)
+    seed = options.seed
+    if seed is None:
+        seed = 0 if headless else int(np.random.default_rng().integers(PLAYABLE_SEEDS))
+    script, frames = _script(options, seed, headless)
+    sim = _session(options, seed)
+    backend = getattr(sim.world, "backend_name", options.world)
+    if headless:
+        figures = play_headless(sim, script, frames or DEFAULT_FRAMES, record)
+    else:
+        figures = _play_window(sim, script, frames, record, f"{options.world} {seed}, {backend}")
+    height, width = sim.world.size
+    return {
+        **figures,
+        "world": options.world,
+        "backend": backend,
+        "width": width,
+        "height": height,
+        "model": options.model if options.world == "dream" else None,
+        "scene": options.scene,
+        "seed": seed,
+        "record": record,
+    }
+
+
+def missing_display() -> str | None:
+    """Why no window can be opened, or None if one can."""
+    if sys.platform.startswith("linux") and not any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    ):
+        return "there is no display"
+    try:
+        import pygame
+
+        import reverie.demos.window  # noqa: F401  (hides pygame's greeting)
+
+        pygame.display.init()
+    except (ImportError, RuntimeError) as error:  # pygame.error is a RuntimeError
+        return f"no window can be opened ({' '.join(str(error).split())})"
+    return None
+
+
+def read_actions(path: str) -> list[Action]:
+    """The actions of a file with one JSON object a line (`Action.to_dict`); an empty line is an idle tick."""
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ReverieError(f"{path}: the actions cannot be read ({reason})") from error
+    actions = []
+    for number, line in enumerate(lines, 1):
+        try:
+            actions.append(Action.from_dict(json.loads(line)) if line.strip() else IDLE)
+        except (ValueError, RecursionError) as error:
+            raise ReverieError(f"{path}, line {number}: {error}") from error
+    if not actions:
+        raise ReverieError(f"{path}: holds no actions")
+    return actions
+
+
+def play_headless(sim: Any, script: Script | None, frames: int, record: str | None) -> dict[str, Any]:
+    """Plays `frames` ticks as fast as they come, and measures each step alone, without recording. Raises ClipError."""
+    from tqdm import tqdm
+
+    assert script is not None
+    recorder = Recorder()
+    if record is not None:
+        recorder.start(record, sim.world.size)
+    seconds, first = [], 0.0
+    try:
+        for _ in tqdm(range(frames), desc="dreaming", unit="frame", file=sys.stderr, disable=None, leave=False):
+            frame, pose, action = sim.frame, pose_of(sim), script(sim)
+            began = time.perf_counter()
+            sim.step(action)
+            seconds.append(time.perf_counter() - began)
+            first = first or process_age()
+            recorder.see(frame, pose, action, sim)
+    finally:
+        recorder.stop()
+    return {**timing(seconds), "frames": frames, "seconds_to_first_frame": round(first, 3)}
+
+
+def timing(seconds: Sequence[float]) -> dict[str, float | None]:
+    """Frames a second, and median and 99th percentile of the step in milliseconds; None without any step."""
+    if not seconds:
+        return {"fps": None, "p50_ms": None, "p99_ms": None}
+    middle, late = np.percentile(seconds, (50, 99)) * 1000
+    return {
+        "fps": round(len(seconds) / sum(seconds), 2),
+        "p50_ms": round(float(middle), 3),
+        "p99_ms": round(float(late), 3),
+    }
+
+
+def process_age() -> float:
+    """Seconds since this process started (Linux), or since this module was loaded (elsewhere)."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        started = int(fields[START_TIME_FIELD]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    except (OSError, AttributeError, ValueError, IndexError):
+        return time.perf_counter() - _LOADED
+
+
+def _play_window(sim: Any, script: Script | None, frames: int | None, record: str | None, label: str) -> dict[str, Any]:
+    """Opens the window, and plays until it is closed."""
+    from reverie.demos.window.app import WindowApp
+
+    app = WindowApp(sim, label=label, script=script, record=record, max_ticks=frames)
+    report = app.run()
+    first, latency = report.first_frame_at, report.latency_ms
+    since_first = None if first is None else time.perf_counter() - first
+    return {
+        **timing(report.step_seconds),
+        "frames": report.frames,
+        "seconds_to_first_frame": None if since_first is None else round(process_age() - since_first, 3),
+        "input_to_screen_ms": None if latency is None else round(latency, 1),
+    }
+
+
+def _script(options: PlayOptions, seed: int, headless: bool) -> tuple[Script | None, int | None]:
+    """Who acts (None: the person at the window), and for how many ticks (None: as long as they like)."""
+    if options.actions is not None:
+        if options.player is not None:
+            raise ReverieError("--player and --actions both say what to do; give one of them")
+        actions = read_actions(options.actions)
+        source = iter(actions)
+        return (lambda sim: next(source, IDLE)), options.frames or len(actions)
+    name = options.player or (DEFAULT_PLAYER if headless else None)
+    if name is None:
+        return None, options.frames
+    from reverie.simulator.players import make_player
+
+    player = make_player(name, seed)
+    return (lambda sim: player.act(sim.senses)), options.frames
+
+
+def _session(options: PlayOptions, seed: int) -> Any:
+    """The session that was asked for."""
+    from reverie.simulator import Simulator
+
+    return Simulator(_world(options), scene=options.scene, seed=seed)
+
+
+def _world(options: PlayOptions) -> Any:
+    if options.world == "voxel":
+        if options.backend != "auto" or options.device == "cuda":
+            raise ReverieError("--backend and --device choose what runs a dream; the voxel world runs on the CPU")
+        from reverie.simulator.voxel.world import VoxelWorld
+
+        return VoxelWorld(size=options.size or DEFAULT_SIZE)
+    if options.size is not None:
+        raise ReverieError("--size goes with --world voxel; a dream has its model's size")
+    from reverie.simulator.dream import DreamWorld
+
+    return DreamWorld.load(options.model, backend=options.backend, device=options.device)
