@@ -14,7 +14,7 @@ from reverie.simulator.world import World
 
 TRAINING_SEEDS = (0, 1_000_000)
 """World seeds to train on, as (first, end); those from the end on are held out for evaluation."""
-KEEP_STARTS = 16
+KEEP_STARTS = 64
 """Start states are kept for reuse when there are at most so many worlds to start in."""
 RESET_OPTIONS = ("scene", "world_seed")
 
@@ -83,6 +83,4 @@ def tick_limit(task: Task, max_episode_steps: int | None) -> float:
     """
     if max_episode_steps is not None and max_episode_steps < 1:
         raise EnvError(f"max_episode_steps is {max_episode_steps}, but an episode has at least one step")
-    return min(
-        (limit for limit in (task.time_limit, max_episode_steps) if limit is not None), default=float("inf")
-    )
+    return min((limit for limit in (task.time_limit, max_episode_steps) if limit is not None), default=float("inf"))

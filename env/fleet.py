@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -26,8 +26,8 @@ class Fleet(Protocol):
     def fill(self, states: Sequence[Any]) -> None:
         """Begins with these b states."""
 
-    def put(self, index: int, state: Any) -> None:
-        """Replaces one state."""
+    def put(self, states: Mapping[int, Any]) -> None:
+        """Replaces some of the states, by their numbers."""
 
     def take(self, index: int) -> Any:
         """One of the states."""
@@ -61,12 +61,18 @@ class DreamFleet:
         self._world = world
         self._codec = codec
         self._batch: Any = None
+        self._count = 0
 
     def fill(self, states: Sequence[Any]) -> None:
+        self._count = len(states)
         self._batch = self._world.stack(list(states))
 
-    def put(self, index: int, state: Any) -> None:
-        self._batch = self._world.put(self._batch, index, state)
+    def put(self, states: Mapping[int, Any]) -> None:
+        if len(states) == 1:
+            for index, state in states.items():
+                self._batch = self._world.put(self._batch, index, state)
+        else:  # one copy of the batch, not one for each
+            self.fill([states[i] if i in states else self.take(i) for i in range(self._count)])
 
     def take(self, index: int) -> Any:
         return self._world.take(self._batch, index)
@@ -107,9 +113,9 @@ class VoxelFleet:
         self._states = list(states)
         self._frames = self.map(self._world.frame, self._states)
 
-    def put(self, index: int, state: Any) -> None:
-        self._states[index] = state
-        self._frames[index] = self._world.frame(state)
+    def put(self, states: Mapping[int, Any]) -> None:
+        for index, state in states.items():
+            self._show(index, state)
 
     def take(self, index: int) -> Any:
         return self._states[index]
@@ -119,7 +125,7 @@ class VoxelFleet:
 
     def step(self, moves: list[Action], active: np.ndarray) -> None:
         def advance(index: int) -> None:
-            self.put(index, self._world.step(self._states[index], moves[index]))
+            self._show(index, self._world.step(self._states[index], moves[index]))
 
         self.map(advance, np.flatnonzero(active).tolist())
 
@@ -138,3 +144,7 @@ class VoxelFleet:
     def close(self) -> None:
         self._pool.shutdown()
         self._states, self._frames = [], []
+
+    def _show(self, index: int, state: Any) -> None:
+        self._states[index] = state
+        self._frames[index] = self._world.frame(state)

@@ -237,17 +237,13 @@ class MineRLCodec(ActionCodec):
         hotbar = _checked_choices(batch["hotbar"], (), np.array(HOTBAR_CHOICES), "hotbar")
         camera = np.asarray(batch["camera"])
         if camera.shape != (len(hotbar), 2) or camera.dtype.kind not in "fiu":
-            raise EnvError(
-                f"action: camera is two numbers per action, not {camera.dtype} of shape {camera.shape}"
-            )
+            raise EnvError(f"action: camera is two numbers per action, not {camera.dtype} of shape {camera.shape}")
         if not np.all(np.abs(camera) <= MAX_CAMERA):  # also refuses NaN
             raise EnvError(f"action: camera is not within ±{MAX_CAMERA:g} degrees per tick")
         return held, hotbar, camera.astype(np.float64)
 
 
-def _checked_choices(
-    batch: Any, shape: tuple[int, ...], sizes: np.ndarray, what: str = "a sample"
-) -> np.ndarray:
+def _checked_choices(batch: Any, shape: tuple[int, ...], sizes: np.ndarray, what: str = "a sample") -> np.ndarray:
     """`batch` as int64 [b, *shape] once it is known that 0 <= entry < size everywhere."""
     choices = np.asarray(batch)
     if choices.dtype.kind not in "biu":

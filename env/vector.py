@@ -100,9 +100,7 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             raise EnvError("the episodes have not begun; call reset() first")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._done.any():
             over = np.flatnonzero(self._done).tolist()
-            raise EnvError(
-                f"the episodes of environments {over} are over; reset them with options['reset_mask']"
-            )
+            raise EnvError(f"the episodes of environments {over} are over; reset them with options['reset_mask']")
         resets = self._done.copy()  # only ever set under NEXT_STEP from here on
 
         moves = self._fleet.decode(actions)
@@ -163,7 +161,7 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             raise EnvError("the episodes have not begun; call reset() first")
         if snapshot.world != self.world.describe():
             raise EnvError(f"restore: the snapshot is of another world, {snapshot.world}")
-        self._fleet.put(index, snapshot.state)
+        self._fleet.put({index: snapshot.state})
         self._ticks[index] = snapshot.tick
         self._scores[index] = snapshot.score
         self._events[index] = self.world.events(snapshot.state)
@@ -183,8 +181,7 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         choices = [self._starts.choose(self._rng(index), options) for index in indices]
         states = self._fleet.map(self._starts.start, choices)
         if self._begun:
-            for index, state in zip(indices, states):
-                self._fleet.put(index, state)
+            self._fleet.put(dict(zip(indices, states)))
         else:
             self._fleet.fill(states)
             self._begun = True
