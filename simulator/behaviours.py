@@ -118,8 +118,11 @@ def _must_jump(mind: Mind) -> bool:
 
 
 def walk(mind: Mind, ticks: int) -> Behaviour:
-    """Walks on, steering: jumps up steps, turns away from walls, deep drops and water, gets out of holes."""
-    sprint_left = strafe_left = hop_left = blocked_for = refuse_for = 0
+    """Walks on, steering: jumps up steps, turns away from walls, deep drops and water.
+
+    Out of a hole it builds its way; where all sides fall away it leaps at last.
+    """
+    sprint_left = strafe_left = hop_left = blocked_for = refuse_for = calm_for = 0
     strafe = "left"
     turns = 0
     tolerant, swimmer = mind.chance(0.3), mind.chance(0.12)
@@ -143,7 +146,15 @@ def walk(mind: Mind, ticks: int) -> Behaviour:
             if turns >= 7 and senses.blocked:
                 yield from climb_out(mind)
                 turns = 0
+            elif turns >= 5 and steep:
+                yield from finish_look(mind)
+                yield from rest(mind, 14, forward=True)
+                turns = 0
+            calm_for = 0
             continue
+        calm_for += 1
+        if calm_for > 40:
+            turns = 0
         if sprint_left < -60 and mind.chance(0.02):
             sprint_left = mind.ticks(1.0, 5.0)
         if strafe_left < -40 and abs(drop) < 1.5 and mind.chance(0.012):

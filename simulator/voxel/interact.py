@@ -97,7 +97,7 @@ def work(
 
     `hit` is the block under the crosshair; it may be left out (None) unless `needs_target(action)`.
     """
-    slot = action.hotbar - 1 if action.hotbar else hands.slot
+    slot = int(action.hotbar) - 1 if action.hotbar else hands.slot
     if action.pickItem and hit is not None:
         kind = BLOCKS[block_at(blocks, *hit.cell)].name
         slot = HOTBAR.index(kind) if kind in HOTBAR else slot
@@ -111,7 +111,7 @@ def work(
         target = hit.cell
         kind_id = block_at(blocks, *target)
         before = hands.progress if hands.target == target else 0.0
-        progress = min(before + 1.0 / (HARDNESS[kind_id] * TICKS_PER_SECOND), 1.0)
+        progress = min(before + 1.0 / (float(HARDNESS[kind_id]) * TICKS_PER_SECOND), 1.0)
         if progress > 1.0 - 1e-9:
             change = Change(target, BLOCK_ID["air"], "dig_log" if kind_id in LOGS else "dig")
             target, progress, break_delay = None, 0.0, BREAK_DELAY_TICKS
@@ -126,7 +126,7 @@ def work(
         held = int(HOTBAR_IDS[slot])
         if can_place(blocks, body, creatures, cell, held):
             change, swing = Change(cell, held, "place"), 1
-    hands = Hands(slot, target, progress, break_delay, place_delay, action.use, swing)
+    hands = Hands(slot, target, progress, break_delay, place_delay, bool(action.use), swing)
     return hands, change
 
 
@@ -143,9 +143,7 @@ def can_place(blocks: np.ndarray, body: np.ndarray, creatures: np.ndarray, cell:
     px, py, pz = body[physics.X], body[physics.Y], body[physics.Z]
     reach = physics.HALF_WIDTH + 0.5 - physics.SURFACE_EPSILON
     beside = abs(px - x - 0.5) >= reach or abs(pz - z - 0.5) >= reach
-    apart = (
-        beside or py >= y + 1 - physics.SURFACE_EPSILON or py + physics.HEIGHT <= y + physics.SURFACE_EPSILON
-    )
+    apart = beside or py >= y + 1 - physics.SURFACE_EPSILON or py + physics.HEIGHT <= y + physics.SURFACE_EPSILON
     return bool(apart) and not overlaps_cell(creatures, x, y, z)
 
 

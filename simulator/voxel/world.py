@@ -133,7 +133,8 @@ class VoxelWorld:
         """The state one tick later: the head turns, the hands work, animals and the player move."""
         body, creatures = state.body.copy(), state.creatures.copy()
         blocks, heights = state.blocks, state.heights
-        physics.turn(body, float(action.camera[0]), float(action.camera[1]))
+        camera = (float(action.camera[0]), float(action.camera[1]))
+        physics.turn(body, *camera)
         hit = _hit(blocks, body) if needs_target(action) else None
         hands, change = work(blocks, body, creatures, state.hands, action, hit)
         happened = _QUIET
@@ -166,7 +167,7 @@ class VoxelWorld:
             hands,
             (state.day_time + 1.0 / DAY_TICKS) % 1.0,
             happened,
-            action.camera,
+            camera,
         )
 
     def frame(self, state: VoxelState) -> np.ndarray:
