@@ -107,8 +107,12 @@ def unpack_save(save: Save, world: World[Any], path: str | os.PathLike[str]) -> 
 
 
 def check_same_world(ours: Mapping[str, Any], theirs: Mapping[str, Any], what: str | os.PathLike[str]) -> None:
-    """Raises SaveError, about `what`, unless two descriptions are of the same world (on whatever machine)."""
-    for key in sorted((ours.keys() | theirs.keys()) - MACHINE_KEYS):
+    """Raises SaveError, about `what`, unless two descriptions are of the same world (on whatever machine).
+
+    Where both worlds have fingerprints of their weights, it does not matter what the model is called.
+    """
+    ignored = MACHINE_KEYS | ({"model"} if ours.get("fingerprint") and theirs.get("fingerprint") else set())
+    for key in sorted((ours.keys() | theirs.keys()) - ignored):
         if _plain(ours.get(key)) != _plain(theirs.get(key)):
             raise SaveError(f"{what}: is of another world (its {key} is {theirs.get(key)!r}, not {ours.get(key)!r})")
 
@@ -133,6 +137,7 @@ def open_world(description: Mapping[str, Any]) -> World[Any]:
 
 
 def _open_dream(description: Mapping[str, Any]) -> World[Any]:
+    from reverie.model.weights import bundled_models
     from reverie.simulator.dream import DreamWorld
 
     name = description.get("model")
@@ -148,16 +153,6 @@ def _open_dream(description: Mapping[str, Any]) -> World[Any]:
         raise
     except ReverieError as error:
         raise SaveError(f"save: its model cannot be loaded ({error})") from error
-
-
-def bundled_models() -> list[str]:
-    """Names of the models that come with Reverie."""
-    from importlib import resources
-
-    folder = resources.files("reverie.model") / "weights"
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in folder.iterdir() if (entry / "config.json").is_file())
 
 
 def _unpack(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:

@@ -88,8 +88,8 @@ def iterate_video(path: Path, start: int, stop: int, size: tuple[int, int] | Non
             if not container.streams.video:
                 raise ClipError(f"{path}: holds no video")
             stream = container.streams.video[0]
-            if stream.codec_context.name not in CODECS:
-                raise ClipError(f"{path}: is encoded as {stream.codec_context.name}, which is not read")
+            if stream.codec_context is None or stream.codec_context.name not in CODECS:
+                raise ClipError(f"{path}: is not encoded as any of {', '.join(sorted(CODECS))}")
             _check_size(path, stream.codec_context.height, stream.codec_context.width)
             stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
             shape = size
