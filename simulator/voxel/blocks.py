@@ -57,7 +57,17 @@ SEE_THROUGH = np.array([block.see_through for block in BLOCKS])
 GLOW = np.array([block.glow for block in BLOCKS])
 HARDNESS = np.array([block.hardness for block in BLOCKS])
 LOGS: tuple[int, ...] = (BLOCK_ID["log"], BLOCK_ID["pine_log"])
-HOTBAR: tuple[str, ...] = ("cobblestone", "planks", "log", "bricks", "sandstone", "red_wool", "glass", "leaves", "lamp")
+HOTBAR: tuple[str, ...] = (
+    "cobblestone",
+    "planks",
+    "log",
+    "bricks",
+    "sandstone",
+    "red_wool",
+    "glass",
+    "leaves",
+    "lamp",
+)
 """What the nine slots hold; they never run out."""
 
 SIZE_X, SIZE_Y, SIZE_Z = 256, 64, 256

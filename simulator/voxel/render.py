@@ -1,7 +1,6 @@
 """The voxel world as pixels: one ray for each pixel, walked from cell to cell (Amanatides and Woo 1987).
 
-Empty bricks of 4x4x4 cells are jumped over; which bricks are empty is found afresh for each frame from the blocks around
-the eye, so nothing needs to be kept in step with edits.
+Empty bricks of 4x4x4 cells are jumped over; see `light.py` for those, for lamps and for the light of the sky.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 
-CREATURE_ID = 255
+from reverie.simulator.voxel.animals import CREATURE_ID, draw_creatures
 from reverie.simulator.voxel.blocks import (
     BLOCK_ID,
     FIELD_OF_VIEW,
@@ -25,34 +24,23 @@ from reverie.simulator.voxel.blocks import (
     TARGETABLE,
     VIEW_DISTANCE,
 )
-from reverie.simulator.voxel.sky import AMBIENT as _AMBIENT
-from reverie.simulator.voxel.sky import SUNLIGHT as _SUNLIGHT
-from reverie.simulator.voxel.sky import cloud_map, sky_colour, sky_gradient, sky_palette
+from reverie.simulator.voxel.hud import draw_hud
+from reverie.simulator.voxel.light import CORE, lamp_field, light_at, scan_bricks, top_of
+from reverie.simulator.voxel.sky import AMBIENT, HORIZON, SUNLIGHT, cloud_map, sky_colour, sky_gradient, sky_palette
 from reverie.simulator.voxel.textures import CRACK_STAGES, crack_stages, mip_table
 
 __all__ = ["CREATURE_ID", "Rendered", "View", "camera_basis", "cast", "pixel_rays", "render"]
 
-_CORE = {"cache": True, "nogil": True, "fastmath": {"contract", "arcp", "reassoc", "nsz"}, "error_model": "numpy"}
 _OPAQUE, _CUTOUT, _WATERY = 1, 2, 3
-_LAMP = BLOCK_ID["lamp"]
 _GLASS = BLOCK_ID["glass"]
 _WATER = BLOCK_ID["water"]
 _BEDROCK = BLOCK_ID["bedrock"]
-_BRICK = 4
-_BRICKS_X, _BRICKS_Y, _BRICKS_Z = SIZE_X // _BRICK, SIZE_Y // _BRICK, SIZE_Z // _BRICK
-_REACH_BRICKS = int(VIEW_DISTANCE) // _BRICK + 1
 _HOLES_UNTIL = 16.0
 """Metres beyond which leaves are drawn without holes."""
 _FOG_START = 0.40
 """Share of the view distance at which fog begins."""
 _FACE_X, _FACE_Z, _FACE_TOP, _FACE_BOTTOM = 0.66, 0.82, 1.0, 0.52
 """How bright the faces of a block are by the way they look."""
-_SKY_FALLOFF = 7.0
-"""Blocks below the roof at which sky light has gone."""
-_CAVE_LIGHT = 0.16
-"""What is left of the light where no sky reaches."""
-_LAMP_RANGE = 8.0
-_LAMP_COLOUR = (1.05, 0.82, 0.52)
 _WATER_COLOUR = (28.0, 74.0, 150.0)
 _WATER_MURK = 0.16
 """How much light a metre of water takes (natural exponent)."""
@@ -86,7 +74,8 @@ class View:
 @dataclass(frozen=True, eq=False)
 class Rendered:
     """`frame` uint8 [h, w, 3]; `depth` float32 [h, w] metres along the camera's axis, infinity for sky; `ids` uint8
-    [h, w] the kind of block seen (water at its surface, air for sky, CREATURE_ID for animals). The HUD is in the frame only."""
+    [h, w] the kind of block seen (water at its surface, air for sky, CREATURE_ID for animals). The HUD is in the
+    frame only."""
 
     frame: np.ndarray
     depth: np.ndarray
@@ -100,10 +89,15 @@ def camera_basis(yaw: float, pitch: float) -> np.ndarray:
     return np.array([[-cy, 0.0, -sy], [-sy * sp, cp, cy * sp], [-sy * cp, -sp, cy * cp]])
 
 
+def _pixel_scale(height: int) -> float:
+    """Edge of a pixel one metre ahead, in metres."""
+    return 2 * math.tan(math.radians(FIELD_OF_VIEW) / 2) / height
+
+
 def pixel_rays(view: View, size: tuple[int, int]) -> np.ndarray:
-    """float64 [h, w, 3]: each pixel's ray, one metre long along the camera's axis, so eye + depth * ray is what it sees."""
+    """float64 [h, w, 3]: each pixel's ray, 1 m along the camera's axis: eye + depth * ray is what it sees."""
     height, width = size
-    scale = 2 * math.tan(math.radians(FIELD_OF_VIEW) / 2) / height
+    scale = _pixel_scale(height)
     across = (np.arange(width) + 0.5 - width / 2) * scale
     down = (height / 2 - np.arange(height) - 0.5) * scale
     right, up, forward = camera_basis(view.yaw, view.pitch)
@@ -119,110 +113,7 @@ def _kinds() -> np.ndarray:
     return kinds
 
 
-@njit(**_CORE)
-def _scan_bricks(words, ex, ez):
-    """Which bricks around the eye hold anything (bit 0) or a lamp (bit 1): uint8 [64, 16, 64], set within view only.
-
-    `words` is the blocks as uint32 [256, 64, 64]: four cells along z in each.
-    """
-    bricks = np.zeros((_BRICKS_X, _BRICKS_Y, _BRICKS_Z), np.uint8)
-    anything = np.empty(_BRICKS_Z, np.uint32)
-    lamps = np.empty(_BRICKS_Z, np.uint32)
-    pattern = np.uint32(_LAMP * 0x01010101)
-    ones, tops = np.uint32(0x01010101), np.uint32(0x80808080)
-    first = int(math.floor(ex / _BRICK)) - _REACH_BRICKS
-    for n in range(2 * _REACH_BRICKS + 1):
-        bx = (first + n) & (_BRICKS_X - 1)
-        for by in range(_BRICKS_Y):
-            anything[:] = 0
-            lamps[:] = 0
-            for x in range(bx * _BRICK, bx * _BRICK + _BRICK):
-                for y in range(by * _BRICK, by * _BRICK + _BRICK):
-                    for bz in range(_BRICKS_Z):
-                        word = words[x, y, bz]
-                        other = word ^ pattern
-                        anything[bz] |= word
-                        lamps[bz] |= (other - ones) & ~other & tops
-            for bz in range(_BRICKS_Z):
-                bricks[bx, by, bz] = (1 if anything[bz] else 0) | (2 if lamps[bz] else 0)
-    return bricks
-
-
-@njit(**_CORE)
-def _top_of(bricks):
-    """y above which there is nothing."""
-    for by in range(_BRICKS_Y - 1, -1, -1):
-        for bx in range(_BRICKS_X):
-            for bz in range(_BRICKS_Z):
-                if bricks[bx, by, bz]:
-                    return (by + 1) * _BRICK
-    return 0
-
-
-@njit(**_CORE)
-def _lamp_field(blocks, bricks, ex, ez):
-    """Lamp light at the corners of bricks, float32 [64, 17, 64], and whether there is any."""
-    glow = np.zeros((_BRICKS_X, _BRICKS_Y + 1, _BRICKS_Z), np.float32)
-    found = False
-    for bx in range(_BRICKS_X):
-        for by in range(_BRICKS_Y):
-            for bz in range(_BRICKS_Z):
-                if not bricks[bx, by, bz] & 2:
-                    continue
-                for x in range(bx * _BRICK, bx * _BRICK + _BRICK):
-                    for y in range(by * _BRICK, by * _BRICK + _BRICK):
-                        for z in range(bz * _BRICK, bz * _BRICK + _BRICK):
-                            if blocks[x, y, z] != _LAMP:
-                                continue
-                            found = True
-                            for gx in range(bx - 2, bx + 4):
-                                for gy in range(max(by - 2, 0), min(by + 4, _BRICKS_Y + 1)):
-                                    for gz in range(bz - 2, bz + 4):
-                                        dx, dy, dz = gx * _BRICK - x - 0.5, gy * _BRICK - y - 0.5, gz * _BRICK - z - 0.5
-                                        d = math.sqrt(dx * dx + dy * dy + dz * dz) / _LAMP_RANGE
-                                        if d < 1.0:
-                                            cell = glow[gx & (_BRICKS_X - 1), gy, gz & (_BRICKS_Z - 1)]
-                                            light = (1.0 - d) * (1.0 - d) * 1.5
-                                            glow[gx & (_BRICKS_X - 1), gy, gz & (_BRICKS_Z - 1)] = max(cell, light)
-    return glow, found
-
-
-@njit(**_CORE)
-def _lamp_light(glow, x, y, z):
-    """Trilinear lamp light at a point."""
-    x, y, z = x / _BRICK, min(max(y / _BRICK, 0.0), _BRICKS_Y - 0.01), z / _BRICK
-    fx, fy, fz = math.floor(x), math.floor(y), math.floor(z)
-    ix, iy, iz = int(fx), int(fy), int(fz)
-    x, y, z = x - fx, y - fy, z - fz
-    mx, mz = _BRICKS_X - 1, _BRICKS_Z - 1
-    x0, x1, z0, z1 = ix & mx, (ix + 1) & mx, iz & mz, (iz + 1) & mz
-    a = (glow[x0, iy, z0] * (1 - z) + glow[x0, iy, z1] * z) * (1 - x) + (
-        glow[x1, iy, z0] * (1 - z) + glow[x1, iy, z1] * z
-    ) * x
-    b = (glow[x0, iy + 1, z0] * (1 - z) + glow[x0, iy + 1, z1] * z) * (1 - x) + (
-        glow[x1, iy + 1, z0] * (1 - z) + glow[x1, iy + 1, z1] * z
-    ) * x
-    return a * (1 - y) + b * y
-
-
-@njit(**_CORE)
-def _sky_visible(heights, cx, cy, cz, px, pz):
-    """0-1: how open to the sky cell (cx, cy, cz) is, softened over its neighbours by a quadratic spline at (px, pz)."""
-    fx, fz = min(max(px - cx, 0.0), 1.0), min(max(pz - cz, 0.0), 1.0)
-    total = 0.0
-    for dx in range(-1, 2):
-        wx = 0.5 * (1 - fx) * (1 - fx) if dx < 0 else (0.5 * fx * fx if dx > 0 else 0.75 - (fx - 0.5) * (fx - 0.5))
-        for dz in range(-1, 2):
-            wz = 0.5 * (1 - fz) * (1 - fz) if dz < 0 else (0.5 * fz * fz if dz > 0 else 0.75 - (fz - 0.5) * (fz - 0.5))
-            under = heights[(cx + dx) & (SIZE_X - 1), (cz + dz) & (SIZE_Z - 1)] - cy
-            if under < 0:
-                total += wx * wz
-            else:
-                total += wx * wz * 0.55 * max(0.0, 1.0 - (under + 1) / _SKY_FALLOFF)
-    return total
-
-
-@njit(**_CORE)
+@njit(**CORE)
 def _trace(
     blocks, kinds, glowing, bricks, top, heights, glow, any_lamp, mips, cracks, palette, clouds,
     eye, basis, tx, ty, tz, crack_stage, in_water, fog_end, frame, depth, ids,
@@ -231,8 +122,8 @@ def _trace(
     scale = 2.0 * math.tan(FIELD_OF_VIEW * math.pi / 360.0) / h
     texel_scale = scale * 16.0
     ox, oy, oz = eye[0], eye[1], eye[2]
-    cx0, cy0, cz0 = int(math.floor(ox)), int(math.floor(oy)), int(math.floor(oz))
-    light_scale = 0.25 + 0.75 * min(palette[_SUNLIGHT, 1] + palette[_AMBIENT, 1], 1.0)
+    cx0, cy0, cz0 = math.floor(ox), math.floor(oy), math.floor(oz)
+    light_scale = 0.25 + 0.75 * min(palette[SUNLIGHT, 1] + palette[AMBIENT, 1], 1.0)
     wr, wg, wb = _WATER_COLOUR[0] * light_scale, _WATER_COLOUR[1] * light_scale, _WATER_COLOUR[2] * light_scale
     fog_start = fog_end * _FOG_START
     for i in range(h):
@@ -261,8 +152,6 @@ def _trace(
             axis = 1
             last = _WATER if in_water else 0
             hit = 0
-            level, texel_row = 0, 0
-            blend = 0.0
             u, v = 0.0, 0.0
             water_t, water_u, water_v, water_axis = -1.0, 0.0, 0.0, 1
             if cy >= top:
@@ -271,7 +160,7 @@ def _trace(
                 else:  # down to the highest thing
                     t = (top - oy) * ry
                     if t < t_end:
-                        cx, cy, cz = int(math.floor(ox + dx * t)), top, int(math.floor(oz + dz * t))
+                        cx, cy, cz = math.floor(ox + dx * t), top, math.floor(oz + dz * t)
                         tmx, tmy, tmz = (cx + px - ox) * rx, t, (cz + pz - oz) * rz
             while t < t_end:
                 if cy >= 0 and cy < top and bricks[(cx >> 2) & 63, (cy >> 2) & 15, (cz >> 2) & 63] == 0:
@@ -282,22 +171,22 @@ def _trace(
                         axis = 0
                         lo_y, lo_z = cy & ~3, cz & ~3
                         cx = bx + px - 1
-                        cy = min(max(int(math.floor(oy + dy * t)), lo_y), lo_y + 3)
-                        cz = min(max(int(math.floor(oz + dz * t)), lo_z), lo_z + 3)
+                        cy = min(max(math.floor(oy + dy * t), lo_y), lo_y + 3)
+                        cz = min(max(math.floor(oz + dz * t), lo_z), lo_z + 3)
                     elif tyy < tzz:
                         t = tyy
                         axis = 1
                         lo_x, lo_z = cx & ~3, cz & ~3
                         cy = by + py - 1
-                        cx = min(max(int(math.floor(ox + dx * t)), lo_x), lo_x + 3)
-                        cz = min(max(int(math.floor(oz + dz * t)), lo_z), lo_z + 3)
+                        cx = min(max(math.floor(ox + dx * t), lo_x), lo_x + 3)
+                        cz = min(max(math.floor(oz + dz * t), lo_z), lo_z + 3)
                     else:
                         t = tzz
                         axis = 2
                         lo_x, lo_y = cx & ~3, cy & ~3
                         cz = bz + pz - 1
-                        cx = min(max(int(math.floor(ox + dx * t)), lo_x), lo_x + 3)
-                        cy = min(max(int(math.floor(oy + dy * t)), lo_y), lo_y + 3)
+                        cx = min(max(math.floor(ox + dx * t), lo_x), lo_x + 3)
+                        cy = min(max(math.floor(oy + dy * t), lo_y), lo_y + 3)
                     tmx, tmy, tmz = (cx + px - ox) * rx, (cy + py - oy) * ry, (cz + pz - oz) * rz
                     last = 0
                 elif tmx < tmy and tmx < tmz:
@@ -385,33 +274,27 @@ def _trace(
                     g += (mips[hit, face, base, 1] - g) * blend
                     b += (mips[hit, face, base, 2] - b) * blend
                 aimed = cx == tx and cy == ty and cz == tz
-                if aimed and crack_stage > 0:
-                    if cracks[crack_stage - 1, int(v * 16.0), int(u * 16.0)]:
-                        r, g, b = r * 0.25, g * 0.25, b * 0.25
+                if aimed and crack_stage > 0 and cracks[crack_stage - 1, int(v * 16.0), int(u * 16.0)]:
+                    r, g, b = r * 0.25, g * 0.25, b * 0.25
                 if glowing[hit]:
                     r, g, b = r * 1.05, g * 1.05, b * 1.0
                 else:
                     hx, hy, hz = ox + dx * t, oy + dy * t, oz + dz * t
-                    nx, ny, nz = cx, cy, cz
+                    nx, ny, nz, wx, wz = cx, cy, cz, 0, 0
                     if axis == 0:
                         nx -= gx
+                        wx = -gx
                         hx = nx + 0.5
                     elif axis == 1:
                         ny -= gy
                     else:
                         nz -= gz
+                        wz = -gz
                         hz = nz + 0.5
-                    seen = _sky_visible(heights, nx, ny, nz, hx, hz)
-                    floor = _CAVE_LIGHT + (1.0 - _CAVE_LIGHT) * seen
-                    lr = (palette[_SUNLIGHT, 0] * seen * 0.66 + palette[_AMBIENT, 0] * floor) * shade
-                    lg = (palette[_SUNLIGHT, 1] * seen * 0.66 + palette[_AMBIENT, 1] * floor) * shade
-                    lb = (palette[_SUNLIGHT, 2] * seen * 0.66 + palette[_AMBIENT, 2] * floor) * shade
-                    if any_lamp:
-                        lamp = _lamp_light(glow, hx, hy, hz) * (0.6 + 0.4 * shade)
-                        lr += lamp * _LAMP_COLOUR[0]
-                        lg += lamp * _LAMP_COLOUR[1]
-                        lb += lamp * _LAMP_COLOUR[2]
-                    r, g, b = r * min(lr, 1.15), g * min(lg, 1.15), b * min(lb, 1.15)
+                    lr, lg, lb = light_at(
+                        palette, heights, glow, any_lamp, nx, ny, nz, hx, hy, hz, wx, wz, shade
+                    )  # fmt: skip
+                    r, g, b = r * lr, g * lg, b * lb
                 if aimed:
                     width = max(_OUTLINE_WIDTH, 0.55 * scale * distance)
                     if min(min(u, 1.0 - u), min(v, 1.0 - v)) < width:
@@ -478,9 +361,9 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
     eye = np.array([x % SIZE_X, y, z % SIZE_Z])
     basis = camera_basis(view.yaw, view.pitch)
     palette = sky_palette(view.day_time)
-    bricks = _scan_bricks(blocks.view(np.uint32), eye[0], eye[2])
-    top = _top_of(bricks)
-    glow, any_lamp = _lamp_field(blocks, bricks, eye[0], eye[2])
+    bricks = scan_bricks(blocks.view(np.uint32), eye[0])
+    top = top_of(bricks)
+    glow, any_lamp = lamp_field(blocks, bricks)
     target = (-1, -(1 << 20), -1)
     if view.target is not None:  # the copy of the torus that the eye is nearest to
         target = (
@@ -488,11 +371,22 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
             int(view.target[1]),
             _nearest_copy(view.target[2], eye[2], SIZE_Z),
         )
-    stage = min(int(math.ceil(view.crack * CRACK_STAGES)), CRACK_STAGES) if view.crack > 0 else 0
+    stage = min(math.ceil(view.crack * CRACK_STAGES), CRACK_STAGES) if view.crack > 0 else 0
     _trace(
         blocks, _kinds(), GLOW, bricks, top, heights, glow, any_lamp, mip_table(), crack_stages(), palette, cloud_map(),
         eye, basis, target[0], target[1], target[2], stage, view.eye_in_water, VIEW_DISTANCE, frame, depth, ids,
     )  # fmt: skip
+    here = [math.floor(value) for value in eye]
+    light = light_at(palette, heights, glow, any_lamp, *here, *eye, 0, 0, 1.0)
+    if len(view.creatures):
+        haze = np.array(_WATER_COLOUR) * light[1] if view.eye_in_water else palette[HORIZON]
+        draw_creatures(
+            view.creatures, eye, basis, _pixel_scale(height), palette, heights, glow, any_lamp,
+            (VIEW_DISTANCE * _FOG_START, VIEW_DISTANCE), haze, _WATER_MURK if view.eye_in_water else 0.0,
+            (frame, depth, ids),
+        )  # fmt: skip
+    if hud:
+        draw_hud(frame, view.hotbar, view.hotbar_ids, view.swing, light)
     return Rendered(frame, depth, ids)
 
 
@@ -500,9 +394,9 @@ def _nearest_copy(cell: int, eye: float, period: int) -> int:
     return int(cell) + period * round((eye - cell - 0.5) / period)
 
 
-@njit(**_CORE)
+@njit(**CORE)
 def _cast(blocks, targetable, ox, oy, oz, dx, dy, dz, reach):
-    cx, cy, cz = int(math.floor(ox)), int(math.floor(oy)), int(math.floor(oz))
+    cx, cy, cz = math.floor(ox), math.floor(oy), math.floor(oz)
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
     dx, dy, dz = dx / length, dy / length, dz / length
     if abs(dx) < 1e-9:

@@ -99,7 +99,7 @@ def sky_colour(palette, clouds, ex, ey, ez, dx, dy, dz):
             u, v, side = dy / ax, dz / ax, 2 if dx > 0 else 3
         else:
             u, v, side = dy / az, dx / az, 4 if dz > 0 else 5
-        cu, cv = int(math.floor(u * 36.0)), int(math.floor(v * 36.0))
+        cu, cv = math.floor(u * 36.0), math.floor(v * 36.0)
         h = (cu * 73856093) ^ (cv * 19349663) ^ (side * 83492791)
         h = (h ^ (h >> 13)) * 1274126177 & 0xFFFFFF
         if (h >> 8) % 29 == 0:

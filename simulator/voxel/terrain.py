@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 
-from reverie.simulator.voxel import structures
+from reverie.simulator.voxel import plants, structures
 from reverie.simulator.voxel.blocks import BLOCK_ID, SEA_LEVEL, SEE_THROUGH, SIZE_X, SIZE_Y, SIZE_Z
 
 BIOMES: tuple[str, ...] = ("plains", "forest", "desert", "snow")
@@ -29,6 +29,8 @@ _AIR, _STONE, _DIRT, _GRASS, _SAND, _WATER, _SNOW, _GRAVEL, _COAL, _IRON, _SANDS
 _HIGHEST_GROUND = 50
 """Leaves room below the top of the world for the tallest tree or tower."""
 _LOWEST_GROUND = 11
+_NATURAL_LANDMARKS = 6
+"""Most of a kind that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,19 @@ def _biomes(table: np.ndarray) -> np.ndarray:
     return biome
 
 
+def _natural_landmarks(
+    blocks: np.ndarray, ground: np.ndarray, rng: np.random.Generator
+) -> tuple[structures.Landmark, ...]:
+    """Some cave mouths (ground that was carved away) and places in deep water."""
+    surface = np.take_along_axis(blocks, ground[:, None, :].astype(np.intp), 1)[:, 0]
+    found: list[structures.Landmark] = []
+    for kind, where in (("cave", surface == _AIR), ("lake", ground < SEA_LEVEL - 3)):
+        spots = np.argwhere(where)
+        chosen = rng.permutation(len(spots))[:_NATURAL_LANDMARKS]
+        found += [(int(x), int(ground[x, z]), int(z), kind) for x, z in spots[chosen]]
+    return tuple(found)
+
+
 @lru_cache(maxsize=4)
 def generate(seed: int) -> Terrain:
     """The land of a seed. Deterministic; takes well under a second once compiled; the last few are kept."""
@@ -241,10 +256,12 @@ def generate(seed: int) -> Terrain:
         1,
     )
     _ores(blocks, sites)
-    landmarks = structures.furnish(blocks, ground, biome, rng)
+    natural = _natural_landmarks(blocks, ground, rng)
+    taken, built = structures.build(blocks, ground, biome, rng)
+    plants.grow(blocks, ground, biome, taken, rng)
     blocks.setflags(write=False)
     biome.setflags(write=False)
-    return Terrain(blocks, biome, landmarks)
+    return Terrain(blocks, biome, built + natural)
 
 
 @njit(cache=True, nogil=True)

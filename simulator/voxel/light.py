@@ -1,0 +1,189 @@
+"""Where there is anything around the eye, and how light it is: bricks of cells, lamps, open sky.
+
+All of it is found afresh for each frame from the blocks in view, so nothing needs to be kept in step with edits.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from reverie.simulator.voxel.blocks import BLOCK_ID, SIZE_X, SIZE_Y, SIZE_Z, VIEW_DISTANCE
+from reverie.simulator.voxel.sky import AMBIENT, SUNLIGHT
+
+CORE = {
+    "cache": True,
+    "nogil": True,
+    "fastmath": {"contract", "arcp", "reassoc", "nsz"},
+    "error_model": "numpy",
+}
+"""How every function of the renderer is compiled; infinities keep their meaning."""
+BRICK = 4
+"""Cells along an edge of a brick."""
+BRICKS_X, BRICKS_Y, BRICKS_Z = SIZE_X // BRICK, SIZE_Y // BRICK, SIZE_Z // BRICK
+HAS_BLOCK, HAS_LAMP = 1, 2
+"""Bits of a brick."""
+_LAMP = BLOCK_ID["lamp"]
+_REACH = int(VIEW_DISTANCE) // BRICK + 1
+_LAMP_RANGE = 8.0
+_LAMP_STRENGTH = 1.4
+_LAMP_COLOUR = (1.05, 0.82, 0.52)
+_SKY_FALLOFF = 7.0
+"""Blocks below the roof at which light from above has gone."""
+_UNDER_ROOF = 0.45
+"""Share of the light right under a roof."""
+_SIDEWAYS = 0.72
+"""Share of the light that comes in from the side where the sky is open a few blocks away."""
+_SIDE_REACH = 3
+_CAVE_LIGHT = 0.16
+"""What is left of the ambient light where no sky reaches."""
+_SUN_SHARE = 0.66
+"""How much of the light from an open sky is the sun's (or moon's); ambient light makes up the rest."""
+_BRIGHTEST = 1.15
+
+
+@njit(**CORE)
+def scan_bricks(words, ex):
+    """uint8 [64, 16, 64]: HAS_BLOCK and HAS_LAMP bits of the bricks within view of an eye at x = `ex`.
+
+    `words` is the blocks as uint32 [256, 64, 64]: four cells along z in each.
+    """
+    bricks = np.zeros((BRICKS_X, BRICKS_Y, BRICKS_Z), np.uint8)
+    anything = np.empty(BRICKS_Z, np.uint32)
+    lamps = np.empty(BRICKS_Z, np.uint32)
+    pattern = np.uint32(_LAMP * 0x01010101)
+    ones, tops = np.uint32(0x01010101), np.uint32(0x80808080)
+    first = math.floor(ex / BRICK) - _REACH
+    for n in range(2 * _REACH + 1):
+        bx = (first + n) & (BRICKS_X - 1)
+        for by in range(BRICKS_Y):
+            anything[:] = 0
+            lamps[:] = 0
+            for x in range(bx * BRICK, bx * BRICK + BRICK):
+                for y in range(by * BRICK, by * BRICK + BRICK):
+                    for bz in range(BRICKS_Z):
+                        word = words[x, y, bz]
+                        other = word ^ pattern  # a zero byte in it is a lamp (Mycroft's test)
+                        anything[bz] |= word
+                        lamps[bz] |= (other - ones) & ~other & tops
+            for bz in range(BRICKS_Z):
+                bricks[bx, by, bz] = (HAS_BLOCK if anything[bz] else 0) | (HAS_LAMP if lamps[bz] else 0)
+    return bricks
+
+
+@njit(**CORE)
+def top_of(bricks):
+    """y from which on there is nothing."""
+    top = 0
+    for bx in range(BRICKS_X):
+        for by in range(top, BRICKS_Y):
+            for bz in range(BRICKS_Z):
+                if bricks[bx, by, bz]:
+                    top = by + 1
+                    break
+    return top * BRICK
+
+
+@njit(**CORE)
+def _spread(glow, x, y, z):
+    """Adds the light of a lamp in cell (x, y, z) to the corners of bricks near it."""
+    bx, by, bz = x // BRICK, y // BRICK, z // BRICK
+    for gx in range(bx - 1, bx + 3):
+        for gy in range(max(by - 1, 0), min(by + 3, BRICKS_Y + 1)):
+            for gz in range(bz - 1, bz + 3):
+                dx, dy, dz = gx * BRICK - x - 0.5, gy * BRICK - y - 0.5, gz * BRICK - z - 0.5
+                near = 1.0 - math.sqrt(dx * dx + dy * dy + dz * dz) / _LAMP_RANGE
+                if near > 0.0:
+                    gxx, gzz = gx & (BRICKS_X - 1), gz & (BRICKS_Z - 1)
+                    glow[gxx, gy, gzz] = max(glow[gxx, gy, gzz], near * near * _LAMP_STRENGTH)
+
+
+@njit(**CORE)
+def lamp_field(blocks, bricks):
+    """Lamp light at the corners of bricks, float32 [64, 17, 64], and whether there is any."""
+    glow = np.zeros((BRICKS_X, BRICKS_Y + 1, BRICKS_Z), np.float32)
+    found = False
+    for bx in range(BRICKS_X):
+        for by in range(BRICKS_Y):
+            for bz in range(BRICKS_Z):
+                if bricks[bx, by, bz] & HAS_LAMP:
+                    found = True
+                    for x in range(bx * BRICK, bx * BRICK + BRICK):
+                        for y in range(by * BRICK, by * BRICK + BRICK):
+                            for z in range(bz * BRICK, bz * BRICK + BRICK):
+                                if blocks[x, y, z] == _LAMP:
+                                    _spread(glow, x, y, z)
+    return glow, found
+
+
+@njit(**CORE)
+def lamp_light(glow, x, y, z):
+    """Trilinear lamp light at a point."""
+    x, y, z = x / BRICK, min(max(y / BRICK, 0.0), BRICKS_Y - 0.01), z / BRICK
+    ix, iy, iz = math.floor(x), math.floor(y), math.floor(z)
+    x, y, z = x - ix, y - iy, z - iz
+    mx, mz = BRICKS_X - 1, BRICKS_Z - 1
+    x0, x1, z0, z1 = ix & mx, (ix + 1) & mx, iz & mz, (iz + 1) & mz
+    low = (glow[x0, iy, z0] * (1 - z) + glow[x0, iy, z1] * z) * (1 - x) + (
+        glow[x1, iy, z0] * (1 - z) + glow[x1, iy, z1] * z
+    ) * x
+    iy += 1
+    high = (glow[x0, iy, z0] * (1 - z) + glow[x0, iy, z1] * z) * (1 - x) + (
+        glow[x1, iy, z0] * (1 - z) + glow[x1, iy, z1] * z
+    ) * x
+    return low * (1 - y) + high * y
+
+
+@njit(**CORE)
+def _open_sky(heights, cx, cy, cz):
+    """1 for a cell in the open, less the deeper it lies under a roof."""
+    under = heights[cx & (SIZE_X - 1), cz & (SIZE_Z - 1)] - cy
+    if under < 0:
+        return 1.0
+    return _UNDER_ROOF * max(0.0, 1.0 - (under + 1) / _SKY_FALLOFF)
+
+
+@njit(**CORE)
+def sky_light(heights, cx, cy, cz, fx, fz, nx, nz):
+    """0-1: how open to the sky the cell (cx, cy, cz) is, softened by a quadratic spline over its neighbours.
+
+    (fx, fz) 0-1 is the place inside the cell, (nx, nz) the way its wall looks (0, 0 for floors and ceilings).
+    """
+    ax, bx, gx = 0.5 * (1 - fx) * (1 - fx), 0.5 + fx * (1 - fx), 0.5 * fx * fx
+    az, bz, gz = 0.5 * (1 - fz) * (1 - fz), 0.5 + fz * (1 - fz), 0.5 * fz * fz
+    seen = 0.0
+    for dx in range(-1, 2):
+        wx = ax if dx < 0 else (gx if dx > 0 else bx)
+        row = az * _open_sky(heights, cx + dx, cy, cz - 1)
+        row += bz * _open_sky(heights, cx + dx, cy, cz)
+        row += gz * _open_sky(heights, cx + dx, cy, cz + 1)
+        seen += wx * row
+    if seen < 0.95:  # light from the side
+        px, pz = cx + 2 * nx, cz + 2 * nz
+        r = _SIDE_REACH
+        side = _open_sky(heights, px - r, cy, pz) + _open_sky(heights, px + r, cy, pz)
+        side += _open_sky(heights, px, cy, pz - r) + _open_sky(heights, px, cy, pz + r)
+        side += _open_sky(heights, px - 1, cy, pz - 1) + _open_sky(heights, px + 1, cy, pz - 1)
+        side += _open_sky(heights, px - 1, cy, pz + 1) + _open_sky(heights, px + 1, cy, pz + 1)
+        seen += (1.0 - seen) * _SIDEWAYS * min(side / 6.0, 1.0)
+    return seen
+
+
+@njit(**CORE)
+def light_at(palette, heights, glow, any_lamp, cx, cy, cz, hx, hy, hz, nx, nz, shade):
+    """(r, g, b) factors of light on a face with brightness `shade` at point (hx, hy, hz) before cell (cx, cy, cz)."""
+    fx, fz = min(max(hx - cx, 0.0), 1.0), min(max(hz - cz, 0.0), 1.0)
+    seen = sky_light(heights, cx, cy, cz, fx, fz, nx, nz)
+    sun = seen * _SUN_SHARE * shade
+    ambient = (_CAVE_LIGHT + (1.0 - _CAVE_LIGHT) * seen) * shade
+    r = palette[SUNLIGHT, 0] * sun + palette[AMBIENT, 0] * ambient
+    g = palette[SUNLIGHT, 1] * sun + palette[AMBIENT, 1] * ambient
+    b = palette[SUNLIGHT, 2] * sun + palette[AMBIENT, 2] * ambient
+    if any_lamp:
+        lamp = lamp_light(glow, hx, hy, hz) * (0.55 + 0.45 * shade)
+        r += lamp * _LAMP_COLOUR[0]
+        g += lamp * _LAMP_COLOUR[1]
+        b += lamp * _LAMP_COLOUR[2]
+    return min(r, _BRIGHTEST), min(g, _BRIGHTEST), min(b, _BRIGHTEST)
