@@ -83,6 +83,18 @@ def full_turn(mind: Mind, walking: bool = False) -> Behaviour:
     yield from rest(mind, mind.ticks(0.1, 0.8))
 
 
+def sidle(mind: Mind) -> Behaviour:
+    """Steps sideways and backwards with the eyes on the same thing."""
+    for _ in range(int(mind.rng.integers(1, 4))):
+        held = [str(mind.rng.choice(("left", "right", "back"), p=(0.36, 0.36, 0.28)))]
+        if held != ["back"] and mind.chance(0.3):
+            held.append("forward" if mind.chance(0.6) else "back")
+        keys = dict.fromkeys(held, True)
+        for _ in range(mind.ticks(0.4, 1.8)):
+            yield mind.do(steer=True, **keys)
+        yield from rest(mind, mind.ticks(0.0, 0.5))
+
+
 def spin(mind: Mind) -> Behaviour:
     """Turns at one speed for a while, slowly or fast, standing or walking."""
     ticks = mind.ticks(1.0, 6.0)
@@ -137,7 +149,7 @@ def walk(mind: Mind, ticks: int) -> Behaviour:
         walled = drop < HIGH_WALL and bool(senses.blocked)
         shore = bool(senses.water_ahead) and not swimmer
         avoid = bool(senses.on_ground) and not senses.in_water and (steep or walled or shore)
-        if not mind.gaze.busy and not refuse_for and (avoid or blocked_for > 14):
+        if not mind.gaze.busy and not refuse_for and (avoid or blocked_for > 11):
             turns += 1
             if turns % 3 == 0:
                 turn_side = mind.side()
@@ -157,7 +169,7 @@ def walk(mind: Mind, ticks: int) -> Behaviour:
             turns = 0
         if sprint_left < -60 and mind.chance(0.02):
             sprint_left = mind.ticks(1.0, 5.0)
-        if strafe_left < -40 and abs(drop) < 1.5 and mind.chance(0.012):
+        if strafe_left < -40 and abs(drop) < 1.5 and mind.chance(0.025):
             strafe_left, strafe = mind.ticks(0.2, 1.0), ("left" if mind.chance(0.5) else "right")
         if hop_left < -30 and abs(drop) < 1.5 and mind.chance(0.008):
             hop_left = mind.ticks(0.1, 0.4)
@@ -224,7 +236,7 @@ def dig(mind: Mind) -> Behaviour:
     """Looks at the ground ahead and digs a few blocks."""
     mind.look_to_pitch(mind.rng.uniform(28.0, 52.0), mind.rng.normal(0.0, 15.0))
     yield from finish_look(mind)
-    for _ in range(int(mind.rng.integers(2, 6))):
+    for _ in range(int(mind.rng.integers(3, 8))):
         if mind.senses.pitch is not None and mind.target is None:
             mind.look_to_pitch(min(mind.pitch + 18.0, DOWN_PITCH))
             yield from finish_look(mind)

@@ -13,20 +13,20 @@ from reverie.simulator.world import Senses
 
 BEHAVIOUR_SECONDS = (5.0, 20.0)
 """How long the mixed player stays the same person."""
-MIXTURE: dict[str, float] = {"explorer": 0.45, "builder": 0.27, "spinner": 0.13, "idle": 0.1, "random": 0.05}
+MIXTURE: dict[str, float] = {"explorer": 0.4, "builder": 0.34, "spinner": 0.12, "idle": 0.09, "random": 0.05}
 ODD_ACTIONS = (
-    (0.16, do.look_around), (0.12, do.look_away_and_return), (0.06, do.full_turn), (0.08, do.dig),
-    (0.08, do.place_block), (0.1, do.select_slot),
+    (0.14, do.look_around), (0.12, do.look_away_and_return), (0.05, do.full_turn), (0.1, do.dig),
+    (0.12, do.place_block), (0.08, do.select_slot), (0.14, do.sidle),
 )  # fmt: skip
 """What an explorer does between two walks, with its probability; most often it just walks on."""
 WORKS = (
     (0.2, do.dig), (0.17, do.build_wall), (0.15, do.pillar_and_view), (0.14, do.dig_down),
-    (0.06, do.tunnel), (0.28, do.place_block),
+    (0.06, do.tunnel), (0.24, do.place_block), (0.04, do.sidle),
 )  # fmt: skip
 """What a builder does on even ground."""
 ROUGH_WORKS = ((0.3, do.dig), (0.1, do.dig_down), (0.15, do.pillar_and_view), (0.15, do.place_block))
 """What it does elsewhere, if it does not walk on."""
-TURNS = ((0.4, do.spin), (0.25, do.sweep_look), (0.15, do.sweep_pitch), (0.1, do.full_turn))
+TURNS = ((0.4, do.spin), (0.25, do.sweep_look), (0.13, do.sweep_pitch), (0.1, do.full_turn), (0.1, do.sidle))
 
 
 class Player(Protocol):
@@ -64,11 +64,15 @@ def random(mind: Mind) -> Iterator[Action]:
 def explorer(mind: Mind) -> Iterator[Action]:
     """Walks through the land and looks at it."""
     while True:
-        yield from do.walk(mind, mind.ticks(3.0, 12.0))
-        yield from do.turn_from_wall(mind)
+        if mind.chance(0.4):
+            yield from _walk_to_log(mind, mind.ticks(3.0, 12.0))
+        else:
+            yield from do.walk(mind, mind.ticks(3.0, 12.0))
+        if mind.target not in LOGS:
+            yield from do.turn_from_wall(mind)
         if mind.senses.in_water:
             continue
-        if mind.target in LOGS and mind.chance(0.3):
+        if mind.target in LOGS:
             yield from do.chop(mind)
         else:
             yield from _one_of(mind, ODD_ACTIONS)
@@ -77,10 +81,7 @@ def explorer(mind: Mind) -> Iterator[Action]:
 def builder(mind: Mind) -> Iterator[Action]:
     """Digs, cuts trees, builds pillars, bridges and walls, and checks that they are still there."""
     while True:
-        for action in do.walk(mind, mind.ticks(0.5, 4.0)):
-            yield action
-            if mind.target in LOGS and not mind.gaze.busy:
-                break
+        yield from _walk_to_log(mind, mind.ticks(0.5, 3.0))
         if mind.senses.in_water:
             yield from do.walk(mind, mind.ticks(2.0, 4.0))
             continue
@@ -113,6 +114,15 @@ def mixed(mind: Mind) -> Iterator[Action]:
         for _ in range(mind.ticks(*BEHAVIOUR_SECONDS)):
             yield next(script)
         mind.gaze.clear()
+
+
+def _walk_to_log(mind: Mind, ticks: int) -> Iterator[Action]:
+    """Walks until the crosshair meets a tree trunk within reach, and keeps it there."""
+    for action in do.walk(mind, ticks):
+        yield action
+        if mind.target in LOGS:
+            mind.gaze.clear()
+            return
 
 
 def _one_of(mind: Mind, choices: tuple[tuple[float, Callable[[Mind], Iterator[Action]]], ...]) -> Iterator[Action]:
