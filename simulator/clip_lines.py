@@ -57,7 +57,7 @@ class Line:
 
 
 def write_line(
-    tick: int, action: Action, slot: int, pose: Sequence[float] | None, events: Sequence[Mapping[str, Any]]
+    tick: int, action: Action, slot: int, pose: Sequence[float] | np.ndarray | None, events: Sequence[Mapping[str, Any]]
 ) -> str:
     """The line of one tick, newline included. `slot` is the hotbar slot (0-8) that the frame shows."""
     held = [name for name in BUTTONS if getattr(action, name)]

@@ -112,7 +112,7 @@ def count_frames(path: Path) -> int:
     import av
 
     try:
-        with path.open("rb") as file, av.open(file, format="mp4") as container:
+        with path.open("rb") as file, av.open(file, mode="r", format="mp4") as container:
             return sum(packet.size > 0 and not packet.is_corrupt for packet in container.demux(video=0))
     except (av.error.FFmpegError, OSError, ValueError, IndexError):
         return 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.simulator.voxel.blocks import BLOCK_ID, BLOCKS, EYE_HEIGHT, FIELD_OF_VIEW, SIZE_Y, TARGETABLE
+from reverie.simulator.voxel.blocks import BLOCK_ID, BLOCKS, EYE_HEIGHT, FIELD_OF_VIEW, SIZE_Y
 from reverie.simulator.voxel.world import VoxelWorld
 
 KINDS: dict[str, float] = {"appear": 0.25, "vanish": 0.25, "change": 0.25, "column": 0.17, "time": 0.08}
@@ -35,6 +35,11 @@ BODY = (0.5, 2.0)
 """Half the width, and the height, in metres of the space around the player's feet that is not built into."""
 SURFACE = 1e-3
 """Metres by which a point is pushed into the block that it was seen on."""
+
+CHANGEABLE: tuple[int, ...] = tuple(
+    index for index, block in enumerate(BLOCKS) if block.targetable and block.name != "bedrock"
+)
+"""Kinds of block that an edit may replace. The animals in view are not among them."""
 
 Cell = tuple[int, int, int]
 
@@ -93,7 +98,7 @@ def _seen_block(
     """A block in view: its cell, the empty cell before the face that is seen, and its name. None if none is
     near.
     """
-    rows, columns = np.nonzero((depth > NEAREST) & (depth < FARTHEST) & TARGETABLE[ids] & (ids != BLOCK_ID["bedrock"]))
+    rows, columns = np.nonzero((depth > NEAREST) & (depth < FARTHEST) & np.isin(ids, CHANGEABLE))
     if not len(rows):
         return None
     pick = int(rng.integers(len(rows)))
@@ -135,7 +140,7 @@ def _group(corner: Cell, rng: np.random.Generator) -> list[Cell]:
 
 def _fits(name: str, grows: bool) -> bool:
     """A new block may fill a cell of air or water; an old one may be changed unless it is bedrock."""
-    return name in ("air", "water") if grows else bool(TARGETABLE[BLOCK_ID[name]]) and name != "bedrock"
+    return name in ("air", "water") if grows else BLOCK_ID[name] in CHANGEABLE
 
 
 def _in_body(cell: Cell, pose: np.ndarray, grows: bool) -> bool:
