@@ -174,10 +174,10 @@ def judge(agent: PPO, config: AgentConfig, env: str, episodes: int, engine: Engi
     )
 
 
-def play_once(players: PlayersVecEnv, choose: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def play_once(players: PlayersVecEnv, choose: Callable[[Any], np.ndarray]) -> np.ndarray:
     """float64 [b]: the score of each player's first episode; `choose` makes a batch of samples from frames."""
     players.seed(JUDGING_SEED)
-    frames = players.reset()
+    frames: Any = players.reset()
     scores = np.full(players.num_envs, np.nan)
     while np.isnan(scores).any():
         frames, _, done, infos = players.step(choose(frames))

@@ -78,6 +78,7 @@ class MultiDiscreteCodec(ActionCodec):
     """
 
     name = "multidiscrete"
+    space: spaces.MultiDiscrete
     _FINGERS: tuple[tuple[str, ...], ...] = (
         ("forward", "back"), ("left", "right"), ("jump",), ("sneak", "sprint"), ("attack",), ("use",),
     )  # fmt: skip
@@ -190,6 +191,7 @@ class MineRLCodec(ActionCodec):
     """
 
     name = "minerl"
+    space: spaces.Dict
 
     def __init__(self) -> None:
         entries: dict[str, spaces.Space[Any]] = {name: spaces.Discrete(2) for name in BUTTONS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium.utils import seeding
@@ -28,7 +28,7 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
     "SameStep" or "Disabled" (https://farama.org/Vector-Autoreset-Mode).
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: dict[str, Any] = {  # noqa: RUF012
         "render_modes": ["rgb_array"],
         "render_fps": TICKS_PER_SECOND,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
@@ -134,7 +134,7 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         self._begun = False
         self._fleet.close()
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The generator of each environment."""
         return tuple(self._rng(index) for index in range(self.num_envs))
@@ -148,7 +148,7 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             state=self._fleet.take(index),
             tick=int(self._ticks[index]),
             score=float(self._scores[index]),
-            random_state=copy.deepcopy(self._rng(index).bit_generator.state),
+            random_state=copy.deepcopy(dict(self._rng(index).bit_generator.state)),
         )
 
     def restore(self, index: int, snapshot: Snapshot) -> np.ndarray:
@@ -193,7 +193,8 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
 
     def _infos(self, mask: np.ndarray, fresh: np.ndarray) -> dict[str, Any]:
         """Gymnasium's info arrays for the environments in `mask`; those in `fresh` have just begun."""
-        values = {"tick": self._ticks, "events": self._events, "score": self._scores} | self._fleet.facts()
+        values: dict[str, np.ndarray] = {"tick": self._ticks, "events": self._events, "score": self._scores}
+        values |= self._fleet.facts()
         infos: dict[str, Any] = {}
         for name, value in values.items():
             infos |= _masked(name, value, mask)

@@ -22,6 +22,8 @@ class VoxelEnv(WorldEnv):
     Everything else that `WorldEnv` takes can be given by keyword.
     """
 
+    world: VoxelWorld
+
     def __init__(
         self, size: tuple[int, int] = DEFAULT_SIZE, *, world: VoxelWorld | None = None, **settings: Any
     ) -> None:

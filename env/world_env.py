@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -32,7 +32,7 @@ class WorldEnv(gymnasium.Env[np.ndarray, Any]):
     wrappers (a `TimeLimit` goes on counting), so search on `env.unwrapped`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": TICKS_PER_SECOND}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": TICKS_PER_SECOND}  # noqa: RUF012
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class WorldEnv(gymnasium.Env[np.ndarray, Any]):
             state=state,
             tick=self.world.tick(state),
             score=self._score,
-            random_state=copy.deepcopy(self.np_random.bit_generator.state),
+            random_state=copy.deepcopy(dict(self.np_random.bit_generator.state)),
         )
 
     def restore(self, snapshot: Snapshot) -> np.ndarray:
