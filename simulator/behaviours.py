@@ -79,7 +79,7 @@ def full_turn(mind: Mind, walking: bool = False) -> Behaviour:
     else:
         mind.gaze.plan(0.0, yaw, ticks)
     while mind.gaze.busy:
-        yield mind.do(forward=walking, jump=walking and _must_jump(mind))
+        yield mind.do(**_onward(mind, walking))
     yield from rest(mind, mind.ticks(0.1, 0.8))
 
 
@@ -102,7 +102,7 @@ def spin(mind: Mind) -> Behaviour:
     walking = mind.chance(0.4)
     mind.gaze.plan_even((mind.rng.normal(6.0, 8.0) - mind.pitch), speed * ticks, ticks)
     while mind.gaze.busy:
-        yield mind.do(forward=walking, jump=walking and _must_jump(mind))
+        yield mind.do(**_onward(mind, walking))
 
 
 def sweep_pitch(mind: Mind) -> Behaviour:
@@ -120,13 +120,16 @@ def sweep_look(mind: Mind) -> Behaviour:
     for _ in range(int(mind.rng.integers(2, 6))):
         mind.look_to_pitch(mind.rng.normal(6.0, 10.0), side * mind.rng.uniform(30.0, 160.0))
         while mind.gaze.busy:
-            yield mind.do(forward=walking, jump=walking and _must_jump(mind))
-        yield from rest(mind, mind.ticks(0.0, 0.7), forward=walking)
+            yield mind.do(**_onward(mind, walking))
+        yield from rest(mind, mind.ticks(0.0, 0.7))
         side = -side
 
 
-def _must_jump(mind: Mind) -> bool:
-    return bool(mind.senses.blocked or mind.senses.in_water)
+def _onward(mind: Mind, walking: bool) -> dict[str, bool]:
+    """The keys that walk on while the eyes do something else, unless there is a wall, a deep drop or water."""
+    senses = mind.senses
+    free = HIGH_WALL < (senses.drop_ahead or 0.0) < DEEP_DROP and not senses.water_ahead
+    return {"forward": walking and free, "jump": walking and free and bool(senses.blocked)}
 
 
 def walk(mind: Mind, ticks: int) -> Behaviour:

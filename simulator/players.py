@@ -110,6 +110,7 @@ def mixed(mind: Mind) -> Iterator[Action]:
     """One after the other of the others, 5 to 20 s each: what models are trained on."""
     names, weights = list(MIXTURE), list(MIXTURE.values())
     while True:
+        yield from do.turn_from_wall(mind)
         script = SCRIPTS[str(mind.rng.choice(names, p=weights))](mind)
         for _ in range(mind.ticks(*BEHAVIOUR_SECONDS)):
             yield next(script)

@@ -15,8 +15,13 @@ from reverie.simulator.voxel.terrain import BIOMES, Terrain
 
 SCENES: tuple[str, ...] = ("plains", "forest", "desert", "snow", "village", "cave", "lake", "night")
 NATURAL_GROUND = ("grass", "dirt", "sand", "snow", "stone", "gravel")
-CANDIDATES = 24
-"""Places that are looked at before the best one is taken."""
+CANDIDATES, CANDIDATES_ANYWHERE = 24, 5
+"""Places that are looked at before the best one is taken, with and without a scene name."""
+GROUND_OF = {"plains": "grass", "forest": "grass", "desert": "sand", "snow": "snow"}
+WOODS_NEAR, WOODS_FAR = 4.0, 18.0
+LAMP_TURNS = (-18.0, 35.0, 140.0)
+"""Where lamps light a cave that a game begins in: degrees from the line of sight."""
+LAMP_NEAREST = 2.0
 SIGHT = 40.0
 """Metres to which a place's view is judged."""
 YAWS = tuple(range(-180, 180, 45))
@@ -41,6 +46,8 @@ class Start:
     yaw: float
     pitch: float
     day_time: float
+    lamps: tuple[tuple[int, int, int], ...] = ()
+    """Blocks that become lamps, so that a cave can be seen."""
 
 
 def choose_start(terrain: Terrain, heights: np.ndarray, scene: str | None, seed: int) -> Start:
@@ -52,7 +59,8 @@ def choose_start(terrain: Terrain, heights: np.ndarray, scene: str | None, seed:
     spots = _spots(terrain, heights, scene)
     if len(spots) == 0:
         raise SceneError(f"scene {scene!r} does not occur in the world of seed {seed}; try another seed")
-    chosen = spots[rng.choice(len(spots), min(CANDIDATES, len(spots)), replace=False)]
+    looked_at = CANDIDATES_ANYWHERE if scene is None else CANDIDATES
+    chosen = spots[rng.choice(len(spots), min(looked_at, len(spots)), replace=False)]
     best, best_score = (chosen[0], 0.0), -math.inf
     for x, y, z in chosen.tolist():
         for yaw in YAWS:
@@ -61,7 +69,20 @@ def choose_start(terrain: Terrain, heights: np.ndarray, scene: str | None, seed:
                 best, best_score = ((x, y, z), yaw), score
     (x, y, z), yaw = best
     yaw = _yaw_to_landmark(terrain, x, z) if scene == "village" else yaw + rng.uniform(-12.0, 12.0)
-    return Start(x + 0.5, float(y), z + 0.5, float(yaw), float(rng.normal(4.0, 3.0)), day_time)
+    lamps = _lamps(terrain, x, y, z, yaw) if scene == "cave" else ()
+    return Start(x + 0.5, float(y), z + 0.5, float(yaw), float(rng.normal(4.0, 3.0)), day_time, lamps)
+
+
+def _lamps(terrain: Terrain, x: int, y: int, z: int, yaw: float) -> tuple[tuple[int, int, int], ...]:
+    """Blocks of the walls around, not too near."""
+    lamps = []
+    for turn in LAMP_TURNS:
+        angle = math.radians(yaw + turn)
+        eye = (x + 0.5, y + EYE_HEIGHT, z + 0.5)
+        hit = cast(terrain.blocks, eye, (-math.sin(angle), -0.1, math.cos(angle)), SIGHT)
+        if hit is not None and hit[6] >= LAMP_NEAREST:
+            lamps.append((int(hit[0]), int(hit[1]), int(hit[2])))
+    return tuple(lamps)
 
 
 def _hour(rng: np.random.Generator, scene: str | None) -> float:
@@ -88,6 +109,7 @@ def _spots(terrain: Terrain, heights: np.ndarray, scene: str | None) -> np.ndarr
     good = natural & open_above
     if scene in BIOMES:
         good &= terrain.biome == BIOMES.index(scene)
+        good &= blocks[x, y, z] == BLOCK_ID[GROUND_OF[scene]]
     elif scene == "village":
         marks = [_distance(x, z, mark[0], mark[2]) for mark in _buildings(terrain)]
         distance = np.min(marks, axis=0) if marks else np.full(x.shape, np.inf)
@@ -136,6 +158,8 @@ def _view_score(terrain: Terrain, scene: str | None, x: int, y: int, z: int, yaw
         angle = math.radians(yaw + turn)
         hit = cast(terrain.blocks, eye, (-math.sin(angle), 0.0, math.cos(angle)), SIGHT)
         far.append(SIGHT if hit is None else hit[6])
+    if scene == "forest":
+        return float(sum(WOODS_NEAR < metres < WOODS_FAR for metres in far) + min(far) / SIGHT)
     something = SIGHT / 4 if min(far) < SIGHT else 0.0
     score = min(min(far), SIGHT / 4) + sum(far) / 6 + something
     if scene == "lake":

@@ -125,6 +125,8 @@ class VoxelWorld:
         body = physics.make_body(start.x, start.y, start.z, start.yaw, start.pitch)
         body[physics.ON_GROUND] = 1.0
         blocks = _read_only(terrain.blocks)
+        if start.lamps:
+            blocks, heights = _changed(blocks, heights, [(cell, BLOCK_ID["lamp"]) for cell in start.lamps])
         creatures = np.zeros((CREATURE_COUNT, COLUMNS))
         populate(blocks, heights, body, seed, creatures)
         return VoxelState(seed, 0, blocks, heights, body, creatures, IDLE_HANDS, start.day_time, _QUIET)
