@@ -64,7 +64,10 @@ class Starts:
             name = min(map(str, unknown))
             raise EnvError(f"reset: unknown option {name!r}; there are {', '.join(RESET_OPTIONS)}")
         drawn = int(rng.integers(self._low, self._high))  # always, so that later draws stay the same
-        return Start(options.get("scene", self._scene), int(options.get("world_seed", drawn)))
+        seed = options.get("world_seed", drawn)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise EnvError(f"reset: world_seed is {seed!r}, but must be a whole number from 0 up")
+        return Start(options.get("scene", self._scene), int(seed))
 
     def start(self, start: Start) -> Any:
         """The state at tick 0. Raises SceneError for a scene that does not exist."""

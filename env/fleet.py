@@ -105,7 +105,7 @@ class VoxelFleet:
     def __init__(self, world: VoxelWorld, codec: ActionCodec, threads: int | None) -> None:
         self._world = world
         self._codec = codec
-        self._pool = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="voxel")
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="voxel")
         self._states: list[Any] = []
         self._frames: list[np.ndarray] = []
 

@@ -111,9 +111,7 @@ def make_fleet(kind: str, world: Any, codec: Any) -> Fleet:
     return DreamFleet(world, codec) if kind == "dream" else VoxelFleet(world, codec, threads=2)
 
 
-def make_vector(
-    kind: str, num_envs: int, action_space: str = "multidiscrete", **settings: Any
-) -> WorldVectorEnv:
+def make_vector(kind: str, num_envs: int, action_space: str = "multidiscrete", **settings: Any) -> WorldVectorEnv:
     world, codec = FakeWorld(), make_codec(action_space)
     return WorldVectorEnv(world, make_fleet(kind, world, codec), codec, num_envs, **settings)
 
@@ -130,9 +128,7 @@ def test_multidiscrete_space_is_the_documented_one() -> None:
     codec = make_codec("multidiscrete")
     assert codec.space == gymnasium.spaces.MultiDiscrete([3, 3, 2, 3, 2, 2, 10, 11, 11])
     action = codec.to_action(np.array([1, 2, 1, 2, 1, 0, 7, 5, 10]))
-    assert action == Action(
-        forward=True, right=True, jump=True, sprint=True, attack=True, hotbar=7, camera=(0.0, 10.0)
-    )
+    assert action == Action(forward=True, right=True, jump=True, sprint=True, attack=True, hotbar=7, camera=(0.0, 10.0))
     assert codec.to_action([2, 1, 0, 1, 0, 1, 0, 0, 5]) == Action(
         back=True, left=True, sneak=True, use=True, camera=(-10.0, 0.0)
     )
@@ -168,9 +164,7 @@ def test_samples_survive_a_round_trip(name: str) -> None:
 
 def test_from_action_finds_the_nearest_sample() -> None:
     codec = make_codec("multidiscrete")
-    walk = Action(
-        forward=True, back=True, left=True, sneak=True, sprint=True, drop=True, camera=(-0.7, 170.0)
-    )
+    walk = Action(forward=True, back=True, left=True, sneak=True, sprint=True, drop=True, camera=(-0.7, 170.0))
     assert codec.from_action(walk).tolist() == [0, 1, 0, 1, 0, 0, 0, 4, 10]
     with pytest.raises(EnvError, match="discrete space has none"):
         make_codec("discrete").from_action(walk)
@@ -287,6 +281,8 @@ def test_what_does_not_exist_is_refused() -> None:
     env = WorldEnv(world)
     with pytest.raises(EnvError, match="unknown option 'speed'"):
         env.reset(options={"speed": 2})
+    with pytest.raises(EnvError, match="world_seed is -1"):
+        env.reset(options={"world_seed": -1})
     with pytest.raises(EnvError, match="unknown action space 'keys'"):
         WorldEnv(world, action_space="keys")
     with pytest.raises(EnvError, match="unknown render mode 'human'"):
@@ -443,9 +439,7 @@ def test_a_snapshot_fans_out_into_many_environments(kind: str) -> None:
 def test_vector_env_refuses_what_it_cannot_do() -> None:
     with pytest.raises(EnvError, match="num_envs is 0"):
         make_vector("dream", 0)
-    with pytest.raises(
-        EnvError, match="unknown autoreset mode 'soon'; there are NextStep, SameStep, Disabled"
-    ):
+    with pytest.raises(EnvError, match="unknown autoreset mode 'soon'; there are NextStep, SameStep, Disabled"):
         make_vector("dream", 2, autoreset_mode="soon")
     envs = make_vector("dream", 2)
     with pytest.raises(EnvError, match="call reset"):

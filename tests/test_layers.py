@@ -163,3 +163,8 @@ def test_importing_the_environments_loads_no_world() -> None:
     _, names = import_in_new_process("reverie.env")
     assert "gymnasium" in names
     assert not {"torch", "numba", "av", "onnxruntime", "stable_baselines3"} & names
+
+
+def test_the_dream_environment_needs_neither_torch_nor_the_voxel_world() -> None:
+    _, names = import_in_new_process("reverie.env.dream_env")
+    assert not {"torch", "numba", "pygame"} & names
