@@ -65,7 +65,7 @@ class Gaze:
             self._speed[:] = 0.0
         else:
             motion = self._steer(pitch) if steer else (0.0, 0.0)
-        return tuple(_steady(angle) for angle in motion)
+        return _steady(motion[0]), _steady(motion[1])
 
     def _steer(self, pitch: float) -> tuple[float, float]:
         """Turns in phases, with the mouse at rest between them."""

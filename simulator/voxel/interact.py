@@ -122,7 +122,8 @@ def work(
         place_delay = 0
     elif change is None and hit is not None and (place_delay == 0 or not hands.using):
         place_delay = PLACE_DELAY_TICKS
-        cell = tuple(a + b for a, b in zip(hit.cell, hit.normal))
+        (x, y, z), (nx, ny, nz) = hit.cell, hit.normal
+        cell = (x + nx, y + ny, z + nz)
         held = int(HOTBAR_IDS[slot])
         if can_place(blocks, body, creatures, cell, held):
             change, swing = Change(cell, held, "place"), 1

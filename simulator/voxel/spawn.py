@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -61,16 +62,16 @@ def choose_start(terrain: Terrain, heights: np.ndarray, scene: str | None, seed:
         raise SceneError(f"scene {scene!r} does not occur in the world of seed {seed}; try another seed")
     looked_at = CANDIDATES_ANYWHERE if scene is None else CANDIDATES
     chosen = spots[rng.choice(len(spots), min(looked_at, len(spots)), replace=False)]
-    best, best_score = (chosen[0], 0.0), -math.inf
+    best, best_score = ((0, 0, 0), 0), -math.inf
     for x, y, z in chosen.tolist():
         for yaw in YAWS:
             score = _view_score(terrain, scene, x, y, z, yaw)
             if score > best_score:
                 best, best_score = ((x, y, z), yaw), score
-    (x, y, z), yaw = best
-    yaw = _yaw_to_landmark(terrain, x, z) if scene == "village" else yaw + rng.uniform(-12.0, 12.0)
-    lamps = _lamps(terrain, x, y, z, yaw) if scene == "cave" else ()
-    return Start(x + 0.5, float(y), z + 0.5, float(yaw), float(rng.normal(4.0, 3.0)), day_time, lamps)
+    (x, y, z), facing = best
+    sight = _yaw_to_landmark(terrain, x, z) if scene == "village" else facing + rng.uniform(-12.0, 12.0)
+    lamps = _lamps(terrain, x, y, z, sight) if scene == "cave" else ()
+    return Start(x + 0.5, float(y), z + 0.5, float(sight), float(rng.normal(4.0, 3.0)), day_time, lamps)
 
 
 def _lamps(terrain: Terrain, x: int, y: int, z: int, yaw: float) -> tuple[tuple[int, int, int], ...]:
@@ -130,13 +131,13 @@ def _cave_spots(blocks: np.ndarray, heights: np.ndarray) -> np.ndarray:
     return np.argwhere(free & deep)
 
 
-def _distance(x: np.ndarray, z: np.ndarray, to_x: float, to_z: float) -> np.ndarray:
-    """Metres between columns, around the torus."""
+def _distance(x: Any, z: Any, to_x: float, to_z: float) -> Any:
+    """Metres between columns (numbers or arrays), around the torus."""
     dx, dz = _wrap(x - to_x, SIZE_X), _wrap(z - to_z, SIZE_Z)
     return np.hypot(dx, dz)
 
 
-def _wrap(difference: np.ndarray | float, size: int) -> np.ndarray | float:
+def _wrap(difference: Any, size: int) -> Any:
     return (difference + size / 2) % size - size / 2
 
 

@@ -93,7 +93,7 @@ class VoxelState:
     """float32 [len(EVENTS)], the events of the last tick"""
     camera: tuple[float, float] = (0.0, 0.0)
     """(pitch, yaw) degrees of the last tick."""
-    cache: dict[str, Any] = field(default_factory=dict, repr=False)
+    cache: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What has been computed from this state, such as its frame; no part of the value."""
 
 
@@ -398,7 +398,7 @@ class VoxelWorld:
         changes = []
         for row in np.flatnonzero((hits > 0) & (hits >= PAINTED_SHARE * seen)):
             distances = ((palette - colours[row] / hits[row]) ** 2).sum(axis=1)
-            cell = tuple(int(value) for value in found[row])
+            cell = (int(found[row, 0]), int(found[row, 1]), int(found[row, 2]))
             new = candidates[int(distances.argmin())]
             if new != block_at(state.blocks, *cell):
                 changes.append((cell, new))
