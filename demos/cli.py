@@ -121,7 +121,7 @@ def build_parser() -> Parser:
     record.add_argument("--player", default="explorer", help="who plays (default: explorer)")
 
     train = command("train", "Train a model, whole or phase by phase.")
-    train.add_argument("phase", metavar="PHASE", help="all, or one phase of the preset: tokenizer, dynamics, ...")
+    train.add_argument("phase", metavar="PHASE", help="all, or one phase of the preset: dynamics, distill")
     train.add_argument("--data", default="voxel", help="a folder of clips or shards, or 'voxel' (default)")
     train.add_argument("--out", default="runs/tiny", metavar="DIR", help="where checkpoints go (default: runs/tiny)")
     train.add_argument("--preset", default="tiny", help="(default: tiny)")
@@ -170,13 +170,13 @@ def record(options: RecordOptions) -> Mapping[str, Any]:
 
 def train(options: TrainOptions) -> Mapping[str, Any]:
     """Runs `reverie train`."""
-    from reverie.model.training.phases import train as run
+    from reverie.demos.train import train as run
 
     return run(
         options.phase,
         data=options.data,
         out=options.out,
-        preset=options.preset,
+        preset_name=options.preset,
         minutes=options.minutes,
         resume=options.resume,
         seed=options.seed,

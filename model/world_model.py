@@ -56,6 +56,10 @@ class Prediction(NamedTuple):
     """What each memory layer should remember of the given frames."""
 
 
+MOVED_FIRST = 3.0
+"""Head start, in logits, of the moved frame among the three candidates."""
+
+
 class PatchEmbedding(nn.Module):
     """Stacked frames to tokens, each frame's patches through a bottleneck of its own (JiT, arXiv 2511.13720)."""
 
@@ -85,6 +89,8 @@ class DetailHead(nn.Module):
         self.out = nn.Conv2d(c, self.colours + self.choices + 3, 1)
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
+        with torch.no_grad():  # an untrained model moves the frame before with the camera
+            self.out.bias[self.colours : self.colours + config.cell**2] = MOVED_FIRST
 
     def forward(
         self, tokens: Tensor, noised: Tensor, turned: Tensor, before: Tensor

@@ -1,22 +1,31 @@
-"""Training shards straight from the voxel world: scripted players walk it, and now and then somebody edits it."""
+"""Training shards straight from the voxel world, or out of clips.
+
+In the voxel world scripted players walk about, and now and then somebody edits the world before their eyes.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reverie.model.training.shards import DEPTH_CELL, META, ShardWriter
-from reverie.simulator.errors import SceneError
+from reverie.simulator.errors import ClipError, SceneError
 from reverie.simulator.players import make_player
 from reverie.simulator.voxel import physics
 from reverie.simulator.voxel.disturb import random_edit
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelState, VoxelWorld
+from reverie.simulator.world import EVENTS
+
+if TYPE_CHECKING:
+    from reverie.simulator.clips import Clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +132,48 @@ def write_shards(
             if progress is not None:
                 progress(ticks)
     return done
+
+
+def clips_to_shards(folder: Path, out: Path, size: tuple[int, int]) -> int:
+    """One shard in `out` for each clip in `folder` that can be read; returns how many there are.
+
+    The camera's angles are taken from the clip; places are not, because engines disagree about their axes, and depth is
+    unknown. Clips that are damaged are named in a warning and left out.
+    """
+    from reverie.simulator.clips import Clip
+
+    done = 0
+    for path in sorted(folder.rglob("*.mp4")):
+        target = out / path.stem
+        if (target / META).is_file():
+            done += 1
+            continue
+        try:
+            clip = Clip.load(path, size=size)
+        except ClipError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+            continue
+        _write_clip(clip, target, size, str(path.name))
+        done += 1
+    return done
+
+
+def _write_clip(clip: Clip, target: Path, size: tuple[int, int], origin: str) -> None:
+    writer = ShardWriter(target, len(clip), size)
+    unknown_depth = np.full((size[0] // DEPTH_CELL, size[1] // DEPTH_CELL), np.nan, np.float16)
+    for index, (frame, action) in enumerate(zip(clip.frames, clip.actions, strict=True)):
+        happened = [event.get("type") for event in clip.events[index - 1]] if index and clip.events else []
+        now = [event.get("type") for event in clip.events[index]] if clip.events else []
+        eye = np.full(5, np.nan, np.float32)
+        if clip.poses is not None:
+            eye[3:] = clip.poses[index, 3:]
+        writer.append(
+            frames=frame,
+            actions=action.to_vector(),
+            eye=eye,
+            depth=unknown_depth,
+            events=np.array([happened.count(name) for name in EVENTS], np.uint8),
+            edited=np.bool_("edit" in now),
+            episode=np.int32(0),
+        )
+    writer.close(origin)

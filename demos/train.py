@@ -1,0 +1,89 @@
+"""`reverie train`: recordings, then the phases of a preset, then a model folder that is ready to play."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from reverie.model.config import ModelConfig, preset
+from reverie.model.errors import ModelError
+from reverie.model.training.phases import PHASES, last_record, train_phase
+from reverie.model.training.shards import META
+from reverie.model.weights import model_folder
+from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
+
+RECORDING_SHARE = 0.08
+"""Of the time of `train all` on the voxel world."""
+PHASE_SHARES: dict[str, float] = {"dynamics": 0.6, "distill": 0.4}
+"""How `train all` divides the rest."""
+MOST_SHARDS = 4096
+
+
+def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int) -> list[Path]:
+    """Folders of shards of `data`: voxel (recorded now, for `seconds`), a folder of shards, or a folder of clips.
+
+    Raises ModelError where there is nothing to learn from.
+    """
+    if data == "voxel":
+        here = out / "data"
+        with tqdm(desc="recording", unit=" ticks", disable=os.environ.get("RANK", "0") != "0") as bar:
+            write_shards(
+                here, MOST_SHARDS, seed, ShardPlan(size=config.size), len(os.sched_getaffinity(0)), seconds, bar.update
+            )
+        return [here]
+    folder = Path(data)
+    if not folder.is_dir():
+        raise ModelError(f"data {data!r}: neither 'voxel' nor a folder")
+    if any(folder.glob(f"*/{META}")):
+        return [folder]
+    here = out / "data"
+    if clips_to_shards(folder, here, config.size) == 0:
+        raise ModelError(f"{data}: holds neither training shards nor clips")
+    return [here]
+
+
+def machine() -> str:
+    """What this run is measured on."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{len(os.sched_getaffinity(0))} CPU cores ({platform.machine()})"
+
+
+def train(
+    phase: str,
+    data: str = "voxel",
+    out: str = "runs/tiny",
+    preset_name: str = "tiny",
+    minutes: float = 60.0,
+    resume: bool = False,
+    seed: int = 0,
+    init: str | None = None,
+) -> dict[str, Any]:
+    """Trains all phases, or one, for `minutes` in all; the model folder is `out/model`. Raises ModelError."""
+    config = preset(preset_name)
+    if phase != "all" and phase not in PHASES:
+        raise ModelError(f"phase {phase!r}: preset {preset_name} has {', '.join(PHASES)}, and all")
+    target = Path(out)
+    start = model_folder(init) if init else None
+    began = time.perf_counter()
+    recording = 60 * minutes * RECORDING_SHARE if data == "voxel" else 0.0
+    known = [target / "data"] if resume and any((target / "data").glob(f"*/{META}")) else None
+    folders = known or gather(data, target, config, recording, seed)
+    left = 60 * minutes - (time.perf_counter() - began if phase == "all" else recording)
+    result: dict[str, Any] = {"preset": preset_name, "minutes": minutes, "machine": machine()}
+    for name in PHASES if phase == "all" else (phase,):
+        seconds = left * (PHASE_SHARES[name] if phase == "all" else 1.0)
+        folder = train_phase(name, folders, target, config, seconds, seed, resume, start)
+        result[name] = last_record(target / name)
+        result["model"] = str(folder)
+    if phase in ("all", "distill") and int(os.environ.get("RANK", "0")) == 0:
+        from reverie.model.onnx_export import export
+
+        result |= export(str(target / "model"), str(target / "model"))
+    return result
