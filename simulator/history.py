@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic
 
+from reverie.model.errors import ReverieError
 from reverie.simulator.action import Action
 from reverie.simulator.world import State
 
@@ -26,6 +27,10 @@ class HistoryConfig:
     """Ticks that can be gone back at least, if there are no more edits than `keyframes` allows (60 s)."""
     keyframes: int = 40
     """Most states kept further back; the oldest give way to new ones."""
+
+    def __post_init__(self) -> None:
+        if min(self.dense, self.every, self.keyframes) < 1 or self.span < 0:
+            raise ReverieError(f"history: {self} keeps nothing to go back to")
 
 
 @dataclass

@@ -5,6 +5,7 @@ off.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,13 @@ class VideoWriter:
 
         self.path, self.size, self.frames = path, size, 0
         height, width = size
-        self._container = av.open(
-            str(path),
-            mode="w",
-            format="mp4",
-            options={
-                "movflags": "frag_keyframe+empty_moov+default_base_moof",
-                "frag_duration": str(FRAGMENT_MICROSECONDS),
-                "flush_packets": "1",
-            },
-        )
+        options = {
+            "movflags": "frag_keyframe+empty_moov+default_base_moof",
+            "frag_duration": str(FRAGMENT_MICROSECONDS),
+            "flush_packets": "1",
+        }
+        with _os_errors():
+            self._container = av.open(str(path), mode="w", format="mp4", options=options)
         quality = {"qp": "0"} if lossless else {"crf": str(QUALITY)}
         stream: Any = self._container.add_stream(
             "libx264rgb" if lossless else "libx264",
@@ -63,15 +61,17 @@ class VideoWriter:
 
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         picture.pts = self.frames
-        self._container.mux(self._stream.encode(picture))
+        with _os_errors():
+            self._container.mux(self._stream.encode(picture))
         self.frames += 1
 
     def close(self) -> None:
         """Writes what the encoder still holds."""
-        try:
-            self._container.mux(self._stream.encode(None))
-        finally:
-            self._container.close()
+        with _os_errors():
+            try:
+                self._container.mux(self._stream.encode(None))
+            finally:
+                self._container.close()
 
 
 def iterate_video(path: Path, start: int, stop: int, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
@@ -116,6 +116,17 @@ def count_frames(path: Path) -> int:
             return sum(packet.size > 0 and not packet.is_corrupt for packet in container.demux(video=0))
     except (av.error.FFmpegError, OSError, ValueError, IndexError):
         return 0
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Turns FFmpeg's errors, not all of which are, into OSError."""
+    import av
+
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from error
 
 
 def _decode(container: Any, stream: Any) -> Iterator[Any]:

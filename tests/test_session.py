@@ -124,6 +124,12 @@ def test_default_history_covers_a_minute():
     assert history.kept <= HistoryConfig().dense + HistoryConfig().keyframes
 
 
+def test_a_history_that_keeps_nothing_is_refused():
+    for wrong in ({"dense": 0}, {"every": 0}, {"keyframes": 0}, {"span": -1}):
+        with pytest.raises(ReverieError, match="keeps nothing"):
+            HistoryConfig(**wrong)
+
+
 def test_branches_are_independent():
     session = Simulator(FakeWorld())
     play(session, script(10))
@@ -241,6 +247,43 @@ def test_voxel_truth_through_the_session(voxel):
     assert night < session.set_time(0.5).mean()
     session.rewind(1)
     assert session.get_block(x, y + 5, z) == "bricks"
+
+
+# The dream, of a model that has learned nothing
+
+
+def test_dream_future_is_exact_after_every_way_back(tmp_path):
+    torch = pytest.importorskip("torch")
+    from reverie.model.config import ModelConfig
+    from reverie.model.torch_backend import TorchBackend
+    from reverie.model.world_model import WorldModel
+    from reverie.simulator import DreamWorld
+
+    config = ModelConfig(size=(32, 48), width=64, depth=3, memory_layers=(1,), memory=6)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = WorldModel(config)
+        for weights in model.parameters():
+            weights.add_(torch.randn_like(weights), alpha=0.05)
+    world = DreamWorld(TorchBackend(model), "untrained", "ab12")
+    picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    session = Simulator(world, picture, seed=3)
+    play(session, script(10))
+    snapshot, actions = session.snapshot(), script(100, seed=1)
+    first = play(session, actions)
+    assert len(set(first)) == 100
+    session.restore(snapshot)
+    assert play(session, actions) == first
+    session.rewind(75)
+    assert session.frame.tobytes() == first[24]
+    session.edit(picture, np.eye(32, 48) > 0, strength=0.4)
+    session.save(tmp_path / "a.reverie")
+    opened = Simulator.open(tmp_path / "a.reverie", world=world)
+    assert play(opened, actions) == play(session, actions) != first
+    with pytest.raises(SaveError, match="fingerprint"):
+        Simulator.open(tmp_path / "a.reverie", world=DreamWorld(TorchBackend(model), "untrained", "cd34"))
+    with pytest.raises(SaveError, match="not bundled"):
+        Simulator.open(tmp_path / "a.reverie")
 
 
 def test_session_does_not_import_heavy_libraries():
