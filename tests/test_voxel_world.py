@@ -288,6 +288,17 @@ def test_animals_push_the_player_softly(flat):
     assert body[physics.VZ] < 0.0 < flock[0, creatures.CVZ]
 
 
+def test_animals_part_from_each_other(flat):
+    flock = np.zeros((2, creatures.COLUMNS))
+    flock[:, creatures.CX] = 8.4, 8.6
+    flock[:, creatures.CY], flock[:, creatures.CZ], flock[:, creatures.TIMER] = GROUND, 8.5, 1000
+    heights = np.full((SIZE_X, SIZE_Z), GROUND - 1, np.int16)
+    body = physics.make_body(20.5, GROUND, 20.5)
+    for tick in range(60):
+        creatures.advance_creatures(flat, heights, flock, body, 0, tick)
+    assert flock[1, creatures.CX] - flock[0, creatures.CX] > 0.85
+
+
 def test_two_runs_are_equal_and_states_are_values(world):
     actions = some_actions(250)
     frames = []

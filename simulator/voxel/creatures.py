@@ -96,9 +96,7 @@ def _place(
 
 
 @njit(cache=True, nogil=True)
-def populate(
-    blocks: np.ndarray, heights: np.ndarray, body: np.ndarray, seed: int, creatures: np.ndarray
-) -> None:
+def populate(blocks: np.ndarray, heights: np.ndarray, body: np.ndarray, seed: int, creatures: np.ndarray) -> None:
     """Fills creatures float64 [n, COLUMNS] with animals around the player, in place.
 
     Those for which no ground is found are left far below the world, where nobody sees them.
@@ -214,6 +212,24 @@ def _part(creature: np.ndarray, body: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _part_flock(creatures: np.ndarray) -> None:
+    """Pushes overlapping animals apart, softly."""
+    for i in range(creatures.shape[0]):
+        one = creatures[i]
+        for j in range(i):
+            other = creatures[j]
+            reach = HALF_WIDTHS[int(one[KIND])] + HALF_WIDTHS[int(other[KIND])]
+            dx, dz = one[CX] - other[CX], one[CZ] - other[CZ]
+            if abs(dx) >= reach or abs(dz) >= reach or abs(one[CY] - other[CY]) >= HEIGHTS[int(one[KIND])]:
+                continue
+            distance = max(math.sqrt(dx * dx + dz * dz), 0.01)
+            one[CVX] += dx / distance * PUSH
+            one[CVZ] += dz / distance * PUSH
+            other[CVX] -= dx / distance * PUSH
+            other[CVZ] -= dz / distance * PUSH
+
+
+@njit(cache=True, nogil=True)
 def advance_creatures(
     blocks: np.ndarray, heights: np.ndarray, creatures: np.ndarray, body: np.ndarray, seed: int, tick: int
 ) -> None:
@@ -235,6 +251,7 @@ def advance_creatures(
             continue
         _advance_one(blocks, creature, seed, tick, i)
         _part(creature, body)
+    _part_flock(creatures)
 
 
 def overlaps_cell(creatures: np.ndarray, x: int, y: int, z: int) -> bool:
@@ -243,7 +260,5 @@ def overlaps_cell(creatures: np.ndarray, x: int, y: int, z: int) -> bool:
         return False
     kind = creatures[:, KIND].astype(np.intp)
     half, height = HALF_WIDTHS[kind], HEIGHTS[kind]
-    wide = (np.abs(creatures[:, CX] - x - 0.5) < half + 0.5) & (
-        np.abs(creatures[:, CZ] - z - 0.5) < half + 0.5
-    )
+    wide = (np.abs(creatures[:, CX] - x - 0.5) < half + 0.5) & (np.abs(creatures[:, CZ] - z - 0.5) < half + 0.5)
     return bool((wide & (creatures[:, CY] < y + 1) & (creatures[:, CY] + height > y)).any())
