@@ -1,4 +1,4 @@
-"""What each `reverie` command was asked to do, as plain records: nothing here imports more than the standard library."""
+"""What each `reverie` command was asked to do, as plain records, importing nothing but the standard library."""
 
 from __future__ import annotations
 

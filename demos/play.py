@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import numpy as np
 
 from reverie.demos.options import PlayOptions
 from reverie.demos.recording import Recorder, pose_of
+from reverie.demos.window.display import missing_display
 from reverie.model.errors import ReverieError
 from reverie.simulator.action import IDLE, Action
 from reverie.simulator.world import TICKS_PER_SECOND
@@ -27,6 +30,7 @@ DREAM_FILE = "reverie-dream.mp4"
 DEFAULT_SIZE = (96, 160)
 PLAYABLE_SEEDS = 1_000_000
 """Seeds drawn for players lie below this; those above are kept for evaluation."""
+NOTICE_SECONDS = 2.0
 START_TIME_FIELD = 19
 """Of /proc/self/stat, counted from after the program's name: when the process started (man 5 proc)."""
 
@@ -46,12 +50,14 @@ def play(options: PlayOptions) -> dict[str, Any]:
     if seed is None:
         seed = 0 if headless else int(np.random.default_rng().integers(PLAYABLE_SEEDS))
     script, frames = _script(options, seed, headless)
-    sim = _session(options, seed)
+    with _patience_notice():
+        sim = _session(options, seed)
     backend = getattr(sim.world, "backend_name", options.world)
     if headless:
         figures = play_headless(sim, script, frames or DEFAULT_FRAMES, record)
     else:
-        figures = _play_window(sim, script, frames, record, f"{options.world} {seed}, {backend}")
+        what = "voxel world" if options.world == "voxel" else f"{options.model} on {backend}"
+        figures = _play_window(sim, script, frames, record, f"{what}, seed {seed}")
     height, width = sim.world.size
     return {
         **figures,
@@ -64,23 +70,6 @@ def play(options: PlayOptions) -> dict[str, Any]:
         "seed": seed,
         "record": record,
     }
-
-
-def missing_display() -> str | None:
-    """Why no window can be opened, or None if one can."""
-    if sys.platform.startswith("linux") and not any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
-    ):
-        return "there is no display"
-    try:
-        import pygame
-
-        import reverie.demos.window  # noqa: F401  (hides pygame's greeting)
-
-        pygame.display.init()
-    except (ImportError, RuntimeError) as error:  # pygame.error is a RuntimeError
-        return f"no window can be opened ({' '.join(str(error).split())})"
-    return None
 
 
 def read_actions(path: str) -> list[Action]:
@@ -176,6 +165,20 @@ def _script(options: PlayOptions, seed: int, headless: bool) -> tuple[Script | N
 
     player = make_player(name, seed)
     return (lambda sim: player.act(sim.senses)), options.frames
+
+
+@contextlib.contextmanager
+def _patience_notice() -> Iterator[None]:
+    """Tells a person at a terminal why nothing happens yet, if that takes long (compiling, the first time)."""
+    words = "reverie: getting the world ready; this takes longer the first time"
+    timer = threading.Timer(NOTICE_SECONDS, lambda: print(words, file=sys.stderr, flush=True))
+    timer.daemon = True
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _session(options: PlayOptions, seed: int) -> Any:

@@ -21,7 +21,7 @@ PALETTE: tuple[tuple[str, Colour], ...] = (
     ("white", (240, 246, 248)),
     ("night", (22, 24, 32)),
 )
-"""The nine colours of keys 1-9: those of common materials, so that a model or the voxel world can make sense of them."""
+"""The nine colours of keys 1-9: those of common materials, which a model or the voxel world can make sense of."""
 SMALLEST_BRUSH, LARGEST_BRUSH = 1, 32
 """Radius in frame pixels."""
 MAX_UNDO = 64
@@ -29,7 +29,7 @@ MAX_UNDO = 64
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A painted picture: uint8 [h, w, 3], and bool [h, w] where it differs from the frame below by the player's hand."""
+    """A painted picture (uint8 [h, w, 3]), and where the player painted it (bool [h, w])."""
 
     image: np.ndarray
     mask: np.ndarray
