@@ -155,20 +155,8 @@ class WorldModel(nn.Module):
 
         stacked = torch.cat((noised.flatten(0, 1)[:, None], turned[:, None], context.past.flatten(0, 1)), dim=1)
         x = self.embed(stacked).unflatten(0, (b, t))
-        condition = functional.silu(
-            self.level(level)
-            + self.size(size)
-            + self.noise(context.context_noise)
-            + self.action(self._controls(context))
-        )
-        tables = rotary_tables(height // config.patch, width // config.patch, config.head_width, x.device)
-        fresh: list[Memory] = []
-        for block in self.blocks:
-            held = memory[len(fresh)] if memory is not None and block.memory is not None else None
-            x, kept = block(x, condition, tables, ages, held)
-            if kept is not None:
-                fresh.append(kept)
-        x = self.norm(x)
+        rows, columns = height // config.patch, width // config.patch
+        x, fresh = self.trunk(x, (rows, columns), level, size, context, ages, memory)
         facts = self.facts(x.mean(dim=2)).float()
 
         painted, weights, flow, depth = self.head(x.flatten(0, 1), noised.flatten(0, 1), turned, before)
@@ -187,6 +175,35 @@ class WorldModel(nn.Module):
             pitch=pitch.squeeze(-1),
             memory=fresh,
         )
+
+    def trunk(
+        self,
+        x: Tensor,
+        grid: tuple[int, int],
+        level: Tensor,
+        size: Tensor,
+        context: Context,
+        ages: Tensor,
+        memory: list[Memory] | None,
+    ) -> tuple[Tensor, list[Memory]]:
+        """Runs tokens x [b, t, p, d] of frames of `grid` (rows, columns) tokens through the blocks.
+
+        The rest is as in `forward`. Returns the normalised tokens [b, t, p, d] and what to remember of the frames.
+        """
+        condition = functional.silu(
+            self.level(level)
+            + self.size(size)
+            + self.noise(context.context_noise)
+            + self.action(self._controls(context))
+        )
+        tables = rotary_tables(*grid, self.config.head_width, x.device)
+        fresh: list[Memory] = []
+        for block in self.blocks:
+            held = memory[len(fresh)] if memory is not None and block.memory is not None else None
+            x, kept = block(x, condition, tables, ages, held)
+            if kept is not None:
+                fresh.append(kept)
+        return self.norm(x), fresh
 
     @staticmethod
     def _controls(context: Context) -> Tensor:
