@@ -12,6 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+NEAREST = 0.05
+"""Metres; nothing is nearer to the eye."""
+FAR_OUTSIDE = 8.0
+"""Where, in units of the sampling grid, points that cannot be in the frame are left."""
+SAME_SURFACE, SAME_SURFACE_SHARE = 0.25, 0.1
+"""Depths that differ by less than this many metres, plus this share of them, are of one surface."""
+
 
 def focal_length(height: int, field_of_view: float) -> float:
     """Pixels per unit of tangent for frames of `height` pixels and a vertical field of view in degrees."""
@@ -58,15 +65,16 @@ def turn_back(pitch: Tensor, turn: Tensor) -> Tensor:
     return _product(camera_to_level(pitch).transpose(1, 2), level)
 
 
-def project(points: Tensor, height: int, width: int, field_of_view: float) -> Tensor:
+def project(points: Tensor, size: tuple[int, int], field_of_view: float) -> Tensor:
     """Where camera-space points [..., 3] fall in a frame, as `grid_sample` wants it: [..., 2] in -1..1.
 
     Points behind the camera are sent far outside.
     """
+    height, width = size
     focal = focal_length(height, field_of_view)
-    depth = points[..., 2:].clamp(min=1e-3)
+    depth = points[..., 2:].clamp(min=NEAREST)
     scale = points.new_tensor((2 * focal / width, 2 * focal / height))
-    return (points[..., :2] / depth * scale).clamp(-8.0, 8.0)
+    return (points[..., :2] / depth * scale).clamp(-FAR_OUTSIDE, FAR_OUTSIDE)
 
 
 def rotation_grid(pitch: Tensor, turn: Tensor, size: tuple[int, int], field_of_view: float) -> Tensor:
@@ -77,7 +85,7 @@ def rotation_grid(pitch: Tensor, turn: Tensor, size: tuple[int, int], field_of_v
     height, width = size
     rays = pixel_rays(height, width, field_of_view).to(pitch.device)
     moved = _product(rays.reshape(1, -1, 3), turn_back(pitch, turn).transpose(1, 2))
-    return project(moved, height, width, field_of_view).reshape(-1, height, width, 2)
+    return project(moved, size, field_of_view).reshape(-1, height, width, 2)
 
 
 def warp(frames: Tensor, grid: Tensor) -> Tensor:
@@ -85,31 +93,32 @@ def warp(frames: Tensor, grid: Tensor) -> Tensor:
     return functional.grid_sample(frames, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def travel_flow(
-    depth: Tensor, depth_before: Tensor, pitch: Tensor, turn: Tensor, travel: Tensor, size: tuple[int, int], field_of_view: float
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The exact motion of what is seen, beyond what the camera's turn explains.
+def travel_shift(
+    depth: Tensor, pitch: Tensor, turn: Tensor, travel: Tensor, size: tuple[int, int], field_of_view: float
+) -> tuple[Tensor, Tensor]:
+    """How what is seen moved because the eye travelled, beyond what the camera's turn explains (parallax).
 
-    `depth`, `depth_before` [b, h', w'] are metres along z after and before, at the middles of h' x w' squares of
-    the frame; `travel` [b, 3] is the eye's motion in metres in the level space of the camera before (right, down,
-    ahead).  Returns the flow [b, h', w', 2] in units of the sampling grid, and where it can be trusted [b, h', w']:
-    the point was inside the frame before and nothing hid it there.
+    `depth` [b, h', w'] are metres along z after the tick, at the middles of h' x w' squares of a frame of `size`;
+    `pitch` [b] and `turn` [b, 2] as in `turn_back`; `travel` [b, 3] is the eye's motion in metres in the level space
+    of the camera before (right, down, ahead). Returns the shift [b, h', w', 2] in units of the sampling grid, and the
+    same points in the space of the camera before [b, h', w', 3], in metres.
     """
     height, width = size
     b, rows, columns = depth.shape
     rays = pixel_rays(height, width, field_of_view, height // rows).reshape(1, -1, 3).to(depth.device)
-    back = turn_back(pitch, turn).transpose(1, 2)
-    turned = _product(rays, back)
-    far = depth.reshape(b, -1, 1).clamp(max=1e4)
-    moved = turned * far + _product(travel.unsqueeze(1), camera_to_level(pitch))
-    source = project(moved, height, width, field_of_view)
-    flow = source - project(turned, height, width, field_of_view)
-    seen = functional.grid_sample(
-        depth_before.clamp(max=1e4).unsqueeze(1),
-        source.reshape(b, rows, columns, 2),
-        mode="nearest",
-        align_corners=False,
-    ).reshape(b, -1)
-    inside = (source.abs() < 1).all(-1) & (moved[..., 2] > 0.05)
-    visible = (seen - moved[..., 2]).abs() < 0.25 + 0.1 * moved[..., 2]
-    return flow.reshape(b, rows, columns, 2), (inside & visible).reshape(b, rows, columns)
+    turned = _product(rays, turn_back(pitch, turn).transpose(1, 2))
+    points = turned * depth.reshape(b, -1, 1) + _product(travel.unsqueeze(1), camera_to_level(pitch))
+    shift = project(points, size, field_of_view) - project(turned, size, field_of_view)
+    return shift.reshape(b, rows, columns, 2), points.reshape(b, rows, columns, 3)
+
+
+def visible_before(points: Tensor, depth_before: Tensor, size: tuple[int, int], field_of_view: float) -> Tensor:
+    """Which points [b, h', w', 3] of `travel_shift` could be seen before: bool [b, h', w'].
+
+    They were inside the frame, and by its depth [b, h', w'] nothing hid them.
+    """
+    source = project(points, size, field_of_view)
+    seen = functional.grid_sample(depth_before.unsqueeze(1), source, mode="nearest", align_corners=False).squeeze(1)
+    far = points[..., 2]
+    inside = (source.abs() < 1).all(-1) & (far > NEAREST)
+    return inside & ((seen - far).abs() < SAME_SURFACE + SAME_SURFACE_SHARE * far)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from reverie.model.world_model import WorldModel
 
-BUNDLED = Path(__file__).parent / "weights"
+BUNDLED = Path(__file__).parent / "shipped"
 CONFIG, STUDENT, TEACHER, ONNX = "config.json", "model.safetensors", "teacher.safetensors", "step.onnx"
 
 

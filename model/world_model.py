@@ -1,8 +1,9 @@
 """One noised frame, its past and an action in; the clean frame and what the model knows about it out.
 
 The hybrid of RECIPES: tokens of 16x16 pixels carry what happens, a light head at a quarter of the resolution draws it.
-Every pixel of the new frame is a mixture of three candidates: the frame before as the known camera turn (and a
-predicted flow beyond it) moves it, the frame before as it stands, and a newly painted pixel. What does not change is
+Every pixel of the new frame is a mixture of three candidates: the frame before as the camera's turn and travel move
+it, the frame before as it stands, and a newly painted pixel. The turn is known; the travel and the depth of the scene
+are predicted, and geometry makes the parallax of them, to which the head adds what moves by itself. What does not change is
 thus copied exactly and what moves is moved rather than drawn again, and only what comes into view has to be invented.
 Letters: b batch, t frames, h w pixels, p tokens of a frame, d width.
 """
@@ -43,7 +44,7 @@ class Prediction(NamedTuple):
     frame: Tensor
     """[b, t, 3, h, w], about -1..1."""
     flow: Tensor
-    """[b, t, h/cell, w/cell, 2]: motion beyond the camera's turn, in units of the sampling grid."""
+    """[b, t, h/cell, w/cell, 2]: parallax and own motion, beyond the camera's turn, in units of the sampling grid."""
     depth: Tensor
     """[b, t, h/cell, w/cell]: log(1 + metres)."""
     travel: Tensor
@@ -58,6 +59,12 @@ class Prediction(NamedTuple):
 
 MOVED_FIRST = 3.0
 """Head start, in logits, of the moved frame among the three candidates."""
+
+
+FIRST_DEPTH = 2.5
+"""Logarithm of 1 + metres that an untrained model takes everything to be away."""
+DEPTH_RANGE = (0.1, 5.0)
+"""Smallest and largest log(1 + metres) that the parallax is computed from."""
 
 
 class PatchEmbedding(nn.Module):
@@ -91,6 +98,7 @@ class DetailHead(nn.Module):
         nn.init.zeros_(self.out.bias)
         with torch.no_grad():  # an untrained model moves the frame before with the camera
             self.out.bias[self.colours : self.colours + config.cell**2] = MOVED_FIRST
+            self.out.bias[-1] = FIRST_DEPTH
 
     def forward(
         self, tokens: Tensor, noised: Tensor, turned: Tensor, before: Tensor
@@ -159,13 +167,18 @@ class WorldModel(nn.Module):
         x, fresh = self.trunk(x, (rows, columns), level, size, context, ages, memory)
         facts = self.facts(x.mean(dim=2)).float()
 
+        travel, events, pitch = facts.split((3, EVENT_COUNT, 1), dim=-1)
         painted, weights, flow, depth = self.head(x.flatten(0, 1), noised.flatten(0, 1), turned, before)
+        shift, _ = geometry.travel_shift(
+            depth.clamp(*DEPTH_RANGE).expm1(), context.pitch.flatten(), context.turn.flatten(0, 1), travel.flatten(0, 1),
+            (height, width), config.field_of_view,
+        )  # fmt: skip
+        flow = flow + shift
         fine_flow = functional.interpolate(
             flow.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
         )
         moved = geometry.warp(before, grid + fine_flow.permute(0, 2, 3, 1))
         frame = weights[:, :1] * moved + weights[:, 1:2] * before + weights[:, 2:] * painted
-        travel, events, pitch = facts.split((3, EVENT_COUNT, 1), dim=-1)
         return Prediction(
             frame=frame.unflatten(0, (b, t)),
             flow=flow.unflatten(0, (b, t)),

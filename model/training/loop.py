@@ -44,7 +44,7 @@ class LoopConfig:
     clip: float = 1.0
     average: float = 0.998
     """Decay of the running average of the weights."""
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = 180.0
     log_seconds: float = 5.0
 
 
@@ -54,10 +54,11 @@ def optimisers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimiz
     for name, weight in model.named_parameters():
         inside = name.startswith("blocks.") and ".condition." not in name
         (matrices if inside and weight.ndim == 2 else others).append(weight)
-    return [
-        torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=config.other_rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+    adam = torch.optim.AdamW(others, lr=config.other_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    if not matrices:
+        return [adam]
+    muon = torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    return [muon, adam]
 
 
 def rate_factor(progress: float, config: LoopConfig) -> float:
@@ -114,7 +115,7 @@ def run_phase(
 ) -> nn.Module:
     """Trains `model` for `seconds` of its own time and returns the running average of its weights.
 
-    Every minute it leaves a checkpoint, the loss curves and a sheet of samples in `folder`; with `resume` it goes on
+    Every few minutes it leaves a checkpoint, the loss curves and a sheet of samples in `folder`; with `resume` it goes on
     from the checkpoint that is there.
     """
     processes = Processes(device)

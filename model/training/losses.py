@@ -14,7 +14,7 @@ from reverie.model.world_model import Prediction
 SKY_METRES = 64.0
 """Depth that stands for the sky."""
 WEIGHTS: dict[str, float] = {
-    "frame": 1.0, "haar": 0.5, "flow": 0.02, "depth": 0.05, "travel": 0.2, "events": 0.05, "pitch": 0.1,
+    "frame": 1.0, "haar": 0.5, "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
 }  # fmt: skip
 CHANGED_WEIGHT = 2.0
 """How much more a pixel counts that is not what it was a tick ago, so that copying is no way out."""
@@ -71,15 +71,16 @@ def fact_losses(out: Prediction, batch: Batch, config: ModelConfig) -> dict[str,
         functional.smooth_l1_loss(out.travel, torch.nan_to_num(batch.travel), reduction="none", beta=0.05),
         located[..., None].expand_as(out.travel),
     )
-    flow, visible = geometry.travel_flow(
-        torch.nan_to_num(expected, nan=1e4).flatten(0, 1),
-        torch.nan_to_num(batch.depth[:, :-1], nan=1e4).flatten(0, 1),
+    flow, points = geometry.travel_shift(
+        torch.nan_to_num(expected, nan=SKY_METRES, posinf=SKY_METRES).flatten(0, 1),
         batch.pitch.flatten(),
         batch.turn.flatten(0, 1),
         torch.nan_to_num(batch.travel).flatten(0, 1),
         (height, width),
         config.field_of_view,
     )
+    before = torch.nan_to_num(batch.depth[:, :-1], nan=SKY_METRES, posinf=SKY_METRES).flatten(0, 1)
+    visible = geometry.visible_before(points, before, (height, width), config.field_of_view)
     in_pixels = flow.new_tensor((width / 2, height / 2))
     small = ((flow * in_pixels).abs() < LARGEST_FLOW).all(-1)
     trusted = visible & small & known.flatten(0, 1) & located.flatten()[:, None, None]
