@@ -187,7 +187,7 @@ def _draw(
 
 
 def draw_creatures(creatures, eye, basis, scale, palette, heights, glow, any_lamp, fog, haze, murk, images) -> None:
-    """Draws animals (float32 [n, 6], see `render.View`) over `images` (frame, depth, ids), in place, where they are nearest.
+    """Draws animals (float32 [n, 6], see `render.View`) over `images` (frame, depth, ids), where nearest.
 
     `fog` is (start, end) in metres, `haze` the colour it fades to, `murk` how much a metre of water takes (0 in air).
     """

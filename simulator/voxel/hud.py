@@ -20,10 +20,10 @@ _FRAME, _PLATE, _CHOSEN = (30, 30, 34, 0.80), (90, 92, 98, 0.50), (255, 255, 255
 _OVERSAMPLING = 4
 _CROSS_SHARE = 30
 _BRIGHT, _DARK = 238, 34
-_HAND_X, _HAND_Y, _HAND_Z = 0.92, -0.66, 1.45
+_HAND_X, _HAND_Y, _HAND_Z = 0.80, -0.62, 1.45
 """Where the held block is: shares of the picture's half width and half height per metre ahead, and metres ahead."""
 _HAND_HALF = 0.26
-_HAND_YAW, _HAND_PITCH = 0.72, 0.42
+_HAND_YAW, _HAND_PITCH = 0.34, 0.36
 
 
 def _icon(block: int, edge: int) -> np.ndarray:
@@ -98,7 +98,7 @@ def _hand(frame, mips, block, swing, lr, lg, lb):
     y = half_h * _HAND_Y * _HAND_Z + 0.22 * math.sin(swing * 2 * math.pi) - 0.10 * arc
     z = _HAND_Z + 0.25 * arc
     x = min(x, half_w * _HAND_X * _HAND_Z)
-    yaw, pitch = _HAND_YAW + 0.5 * arc, _HAND_PITCH + 0.7 * arc
+    yaw, pitch = _HAND_YAW + 0.5 * arc, _HAND_PITCH + 0.5 * arc
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     # rows: the cube's axes in camera space (right, up, ahead)
     a0, a1, a2 = cy, 0.0, sy

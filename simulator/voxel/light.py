@@ -1,4 +1,4 @@
-"""Where there is anything around the eye, and how light it is: bricks of cells, lamps, open sky.
+"""Where there is filled around the eye, and how light it is: bricks of cells, lamps, open sky.
 
 All of it is found afresh for each frame from the blocks in view, so nothing needs to be kept in step with edits.
 """
@@ -20,15 +20,19 @@ CORE = {
     "error_model": "numpy",
 }
 """How every function of the renderer is compiled; infinities keep their meaning."""
-BRICK = 4
+BRICK_BITS = 2
+BRICK = 1 << BRICK_BITS
 """Cells along an edge of a brick."""
 BRICKS_X, BRICKS_Y, BRICKS_Z = SIZE_X // BRICK, SIZE_Y // BRICK, SIZE_Z // BRICK
-HAS_BLOCK, HAS_LAMP = 1, 2
-"""Bits of a brick."""
+CLEAR_BRICKS = 8
+"""The farthest that empty bricks are counted."""
+HAS_LAMP, OCCUPIED, LAYERS = 0x40, 0x80, 0x07
+"""Bits of a brick: whether it holds a lamp, whether it holds anything, and how many layers up to its highest block."""
+FULL = OCCUPIED | BRICK
 _LAMP = BLOCK_ID["lamp"]
 _REACH = int(VIEW_DISTANCE) // BRICK + 1
-_LAMP_RANGE = 8.0
-_LAMP_STRENGTH = 1.4
+_LAMP_RANGE = 10.0
+_LAMP_STRENGTH = 1.5
 _LAMP_COLOUR = (1.05, 0.82, 0.52)
 _SKY_FALLOFF = 7.0
 """Blocks below the roof at which light from above has gone."""
@@ -37,39 +41,58 @@ _UNDER_ROOF = 0.45
 _SIDEWAYS = 0.72
 """Share of the light that comes in from the side where the sky is open a few blocks away."""
 _SIDE_REACH = 3
-_CAVE_LIGHT = 0.16
-"""What is left of the ambient light where no sky reaches."""
+_CAVE_LIGHT = 0.19
+"""The light where no sky reaches, whatever the hour."""
 _SUN_SHARE = 0.66
 """How much of the light from an open sky is the sun's (or moon's); ambient light makes up the rest."""
 _BRIGHTEST = 1.15
 
 
 @njit(**CORE)
+def cell_index(x, y, z):
+    """Where a cell is in the flattened blocks; constant strides keep multiplications out of the inner loop."""
+    return ((x & (SIZE_X - 1)) * SIZE_Y + (y & (SIZE_Y - 1))) * SIZE_Z + (z & (SIZE_Z - 1))
+
+
+@njit(**CORE)
+def brick_index(x, y, z):
+    """Where the brick of a cell is in the flattened bricks."""
+    bx, by, bz = (
+        (x >> BRICK_BITS) & (BRICKS_X - 1),
+        (y >> BRICK_BITS) & (BRICKS_Y - 1),
+        (z >> BRICK_BITS) & (BRICKS_Z - 1),
+    )
+    return (bx * BRICKS_Y + by) * BRICKS_Z + bz
+
+
+@njit(**CORE)
 def scan_bricks(words, ex):
-    """uint8 [64, 16, 64]: HAS_BLOCK and HAS_LAMP bits of the bricks within view of an eye at x = `ex`.
+    """uint8 [64, 16, 64]: the bits of the bricks within view of an eye at x = `ex`.
 
     `words` is the blocks as uint32 [256, 64, 64]: four cells along z in each.
     """
     bricks = np.zeros((BRICKS_X, BRICKS_Y, BRICKS_Z), np.uint8)
-    anything = np.empty(BRICKS_Z, np.uint32)
+    filled = np.empty(BRICKS_Z, np.uint32)
     lamps = np.empty(BRICKS_Z, np.uint32)
     pattern = np.uint32(_LAMP * 0x01010101)
+    none = np.uint32(0)
     ones, tops = np.uint32(0x01010101), np.uint32(0x80808080)
     first = math.floor(ex / BRICK) - _REACH
     for n in range(2 * _REACH + 1):
         bx = (first + n) & (BRICKS_X - 1)
         for by in range(BRICKS_Y):
-            anything[:] = 0
+            filled[:] = 0
             lamps[:] = 0
             for x in range(bx * BRICK, bx * BRICK + BRICK):
-                for y in range(by * BRICK, by * BRICK + BRICK):
+                for layer in range(BRICK):
                     for bz in range(BRICKS_Z):
-                        word = words[x, y, bz]
+                        word = words[x, by * BRICK + layer, bz]
                         other = word ^ pattern  # a zero byte in it is a lamp (Mycroft's test)
-                        anything[bz] |= word
+                        filled[bz] = max(filled[bz], np.uint32(layer + 1) if word else none)
                         lamps[bz] |= (other - ones) & ~other & tops
             for bz in range(BRICKS_Z):
-                bricks[bx, by, bz] = (HAS_BLOCK if anything[bz] else 0) | (HAS_LAMP if lamps[bz] else 0)
+                bits = filled[bz] | (OCCUPIED if filled[bz] else 0) | (HAS_LAMP if lamps[bz] else 0)
+                bricks[bx, by, bz] = bits
     return bricks
 
 
@@ -87,12 +110,62 @@ def top_of(bricks):
 
 
 @njit(**CORE)
+def clearances(bricks, ex, top):
+    """uint8 [64, 16, 64]: OCCUPIED and layers of a brick with blocks, else n: all bricks nearer than n are empty.
+
+    The largest n is CLEAR_BRICKS. Set within view of an eye at x = `ex` and below `top`. The distance (Chebyshev's) is
+    separable: first along z, then x, then y.
+    """
+    count, levels = 2 * _REACH + 1, top // BRICK
+    first = math.floor(ex / BRICK) - _REACH
+    along = np.empty((count, levels, BRICKS_Z), np.uint8)
+    row = np.empty(BRICKS_Z + 2 * CLEAR_BRICKS, np.uint8)
+    for n in range(count):
+        bx = (first + n) & (BRICKS_X - 1)
+        for by in range(levels):
+            for bz in range(BRICKS_Z):
+                row[bz + CLEAR_BRICKS] = 0 if bricks[bx, by, bz] else CLEAR_BRICKS
+            row[:CLEAR_BRICKS] = row[BRICKS_Z : BRICKS_Z + CLEAR_BRICKS]
+            row[BRICKS_Z + CLEAR_BRICKS :] = row[CLEAR_BRICKS : 2 * CLEAR_BRICKS]
+            for bz in range(BRICKS_Z):
+                along[n, by, bz] = row[bz + CLEAR_BRICKS]
+            for far in range(1, CLEAR_BRICKS):
+                least = np.uint8(far)
+                for bz in range(BRICKS_Z):
+                    near = max(min(row[bz + CLEAR_BRICKS - far], row[bz + CLEAR_BRICKS + far]), least)
+                    along[n, by, bz] = min(along[n, by, bz], near)
+    across = along.copy()
+    for n in range(count):
+        for far in range(1, CLEAR_BRICKS):
+            least = np.uint8(far)
+            low, high = max(n - far, 0), min(n + far, count - 1)
+            for by in range(levels):
+                for bz in range(BRICKS_Z):
+                    near = max(min(along[low, by, bz], along[high, by, bz]), least)
+                    across[n, by, bz] = min(across[n, by, bz], near)
+    clear = np.empty_like(bricks)
+    for n in range(count):
+        bx = (first + n) & (BRICKS_X - 1)
+        for by in range(levels):
+            row[:BRICKS_Z] = across[n, by]
+            for far in range(1, CLEAR_BRICKS):
+                least = np.uint8(far)
+                low, high = max(by - far, 0), min(by + far, levels - 1)
+                for bz in range(BRICKS_Z):
+                    near = max(min(across[n, low, bz], across[n, high, bz]), least)
+                    row[bz] = min(row[bz], near)
+            for bz in range(BRICKS_Z):
+                clear[bx, by, bz] = bricks[bx, by, bz] & (OCCUPIED | LAYERS) if bricks[bx, by, bz] else row[bz]
+    return clear
+
+
+@njit(**CORE)
 def _spread(glow, x, y, z):
     """Adds the light of a lamp in cell (x, y, z) to the corners of bricks near it."""
     bx, by, bz = x // BRICK, y // BRICK, z // BRICK
-    for gx in range(bx - 1, bx + 3):
-        for gy in range(max(by - 1, 0), min(by + 3, BRICKS_Y + 1)):
-            for gz in range(bz - 1, bz + 3):
+    for gx in range(bx - 2, bx + 4):
+        for gy in range(max(by - 2, 0), min(by + 4, BRICKS_Y + 1)):
+            for gz in range(bz - 2, bz + 4):
                 dx, dy, dz = gx * BRICK - x - 0.5, gy * BRICK - y - 0.5, gz * BRICK - z - 0.5
                 near = 1.0 - math.sqrt(dx * dx + dy * dy + dz * dz) / _LAMP_RANGE
                 if near > 0.0:
@@ -177,10 +250,10 @@ def light_at(palette, heights, glow, any_lamp, cx, cy, cz, hx, hy, hz, nx, nz, s
     fx, fz = min(max(hx - cx, 0.0), 1.0), min(max(hz - cz, 0.0), 1.0)
     seen = sky_light(heights, cx, cy, cz, fx, fz, nx, nz)
     sun = seen * _SUN_SHARE * shade
-    ambient = (_CAVE_LIGHT + (1.0 - _CAVE_LIGHT) * seen) * shade
-    r = palette[SUNLIGHT, 0] * sun + palette[AMBIENT, 0] * ambient
-    g = palette[SUNLIGHT, 1] * sun + palette[AMBIENT, 1] * ambient
-    b = palette[SUNLIGHT, 2] * sun + palette[AMBIENT, 2] * ambient
+    ambient, cave = seen * shade, _CAVE_LIGHT * (1.0 - seen) * shade
+    r = palette[SUNLIGHT, 0] * sun + palette[AMBIENT, 0] * ambient + cave
+    g = palette[SUNLIGHT, 1] * sun + palette[AMBIENT, 1] * ambient + cave
+    b = palette[SUNLIGHT, 2] * sun + palette[AMBIENT, 2] * ambient + cave
     if any_lamp:
         lamp = lamp_light(glow, hx, hy, hz) * (0.55 + 0.45 * shade)
         r += lamp * _LAMP_COLOUR[0]

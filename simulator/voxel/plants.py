@@ -61,9 +61,9 @@ def _grow(blocks, plant, x, y, z, size):
         blocks[x, y : y + tall, z] = _LOG
     elif plant == _PINE:
         tall = 7 + int(size * 4.99)
-        for dy in range(2, tall + 1):
+        for dy in range(3, tall + 1):
             left = tall - dy
-            radius = min((left + 1) * 0.30 + 0.75 * ((left + 1) % 2), 2.7)
+            radius = min(0.4 + left * 0.24 + 0.8 * (left % 2), 2.4)
             for dx in range(-2, 3):
                 for dz in range(-2, 3):
                     if dx * dx + dz * dz <= radius * radius + 0.2:
@@ -94,7 +94,7 @@ def _grow_all(blocks, ground, biome, taken, odds, draws):
             soil = blocks[x, y, z]
             if taken[x, z] or blocks[x, y + 1, z] != 0:
                 continue
-            if not (soil == _GRASS or soil == _SNOW or (soil == _SAND and kind == _DESERT)):
+            if soil not in (_GRASS, _SNOW) and not (soil == _SAND and kind == _DESERT):
                 continue
             left = d[2]
             for plant in range(_NOTHING):

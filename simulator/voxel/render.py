@@ -25,7 +25,20 @@ from reverie.simulator.voxel.blocks import (
     VIEW_DISTANCE,
 )
 from reverie.simulator.voxel.hud import draw_hud
-from reverie.simulator.voxel.light import CORE, lamp_field, light_at, scan_bricks, top_of
+from reverie.simulator.voxel.light import (
+    BRICK,
+    CORE,
+    FULL,
+    LAYERS,
+    OCCUPIED,
+    brick_index,
+    cell_index,
+    clearances,
+    lamp_field,
+    light_at,
+    scan_bricks,
+    top_of,
+)
 from reverie.simulator.voxel.sky import AMBIENT, HORIZON, SUNLIGHT, cloud_map, sky_colour, sky_gradient, sky_palette
 from reverie.simulator.voxel.textures import CRACK_STAGES, crack_stages, mip_table
 
@@ -44,6 +57,8 @@ _FACE_X, _FACE_Z, _FACE_TOP, _FACE_BOTTOM = 0.66, 0.82, 1.0, 0.52
 _WATER_COLOUR = (28.0, 74.0, 150.0)
 _WATER_MURK = 0.16
 """How much light a metre of water takes (natural exponent)."""
+_SWIMMING_MURK = 0.11
+"""The same for eyes under water, which get used to it."""
 _OUTLINE_WIDTH = 0.024
 """Metres of the line around the targeted block; never thinner than about a pixel."""
 
@@ -115,7 +130,7 @@ def _kinds() -> np.ndarray:
 
 @njit(**CORE)
 def _trace(
-    blocks, kinds, glowing, bricks, top, heights, glow, any_lamp, mips, cracks, palette, clouds,
+    blocks, kinds, glowing, clearance, top, heights, glow, any_lamp, mips, cracks, palette, clouds,
     eye, basis, tx, ty, tz, crack_stage, in_water, fog_end, frame, depth, ids,
 ):  # fmt: skip
     h, w, _ = frame.shape
@@ -153,6 +168,7 @@ def _trace(
             last = _WATER if in_water else 0
             hit = 0
             u, v = 0.0, 0.0
+            exit_t = -1.0
             water_t, water_u, water_v, water_axis = -1.0, 0.0, 0.0, 1
             if cy >= top:
                 if gy > 0:
@@ -163,30 +179,28 @@ def _trace(
                         cx, cy, cz = math.floor(ox + dx * t), top, math.floor(oz + dz * t)
                         tmx, tmy, tmz = (cx + px - ox) * rx, t, (cz + pz - oz) * rz
             while t < t_end:
-                if cy >= 0 and cy < top and bricks[(cx >> 2) & 63, (cy >> 2) & 15, (cz >> 2) & 63] == 0:
-                    bx, by, bz = (cx & ~3) + 4 * px, (cy & ~3) + 4 * py, (cz & ~3) + 4 * pz
+                clear = clearance[brick_index(cx, cy, cz)] if 0 <= cy < top else FULL
+                filled = clear & LAYERS if clear & OCCUPIED else 0
+                if (cy & 3) >= filled:  # on to where the empty box ends
+                    out = 0 if clear & OCCUPIED else (clear - 1) * BRICK
+                    wide = BRICK + 2 * out
+                    lo_x, lo_y, lo_z = (cx & ~3) - out, (cy & ~3) - out + filled, (cz & ~3) - out
+                    bx, by, bz = lo_x + wide * px, lo_y + (wide - filled) * py, lo_z + wide * pz
+                    wide -= 1
                     txx, tyy, tzz = (bx - ox) * rx, (by - oy) * ry, (bz - oz) * rz
-                    if txx < tyy and txx < tzz:
-                        t = txx
+                    t = min(txx, min(tyy, tzz))
+                    cx = min(max(math.floor(ox + dx * t), lo_x), lo_x + wide)
+                    cy = min(max(math.floor(oy + dy * t), lo_y), lo_y + wide - filled)
+                    cz = min(max(math.floor(oz + dz * t), lo_z), lo_z + wide)
+                    if t == txx:
                         axis = 0
-                        lo_y, lo_z = cy & ~3, cz & ~3
                         cx = bx + px - 1
-                        cy = min(max(math.floor(oy + dy * t), lo_y), lo_y + 3)
-                        cz = min(max(math.floor(oz + dz * t), lo_z), lo_z + 3)
-                    elif tyy < tzz:
-                        t = tyy
+                    elif t == tyy:
                         axis = 1
-                        lo_x, lo_z = cx & ~3, cz & ~3
                         cy = by + py - 1
-                        cx = min(max(math.floor(ox + dx * t), lo_x), lo_x + 3)
-                        cz = min(max(math.floor(oz + dz * t), lo_z), lo_z + 3)
                     else:
-                        t = tzz
                         axis = 2
-                        lo_x, lo_y = cx & ~3, cy & ~3
                         cz = bz + pz - 1
-                        cx = min(max(math.floor(ox + dx * t), lo_x), lo_x + 3)
-                        cy = min(max(math.floor(oy + dy * t), lo_y), lo_y + 3)
                     tmx, tmy, tmz = (cx + px - ox) * rx, (cy + py - oy) * ry, (cz + pz - oz) * rz
                     last = 0
                 elif tmx < tmy and tmx < tmz:
@@ -212,8 +226,10 @@ def _trace(
                 elif cy >= top:
                     block = 0
                 else:
-                    block = blocks[cx & 255, cy & 63, cz & 255]
+                    block = blocks[cell_index(cx, cy, cz)]
                 if block == 0:
+                    if in_water and exit_t < 0.0 and last == _WATER:
+                        exit_t = t
                     last = 0
                     continue
                 kind = kinds[block]
@@ -318,12 +334,14 @@ def _trace(
                 depth[i, j] = np.inf
                 ids[i, j] = 0
             if in_water:
-                clear = math.exp(-_WATER_MURK * min(distance, 40.0))
-                r, g, b = wr + (r * 0.75 - wr) * clear, wg + (g * 0.9 - wg) * clear, wb + (b - wb) * clear
+                if exit_t >= 0.0:
+                    distance = exit_t * length
+                dim = math.exp(-_SWIMMING_MURK * min(distance, 40.0))
+                r, g, b = wr + (r * 0.75 - wr) * dim, wg + (g * 0.9 - wg) * dim, wb + (b - wb) * dim
             elif water_t >= 0.0:
                 far = water_t * length
-                clear = math.exp(-_WATER_MURK * min(distance - far + 0.5, 40.0))
-                r, g, b = wr + (r - wr) * clear, wg + (g - wg) * clear, wb + (b - wb) * clear
+                dim = math.exp(-_WATER_MURK * min(distance - far + 0.5, 40.0))
+                r, g, b = wr + (r - wr) * dim, wg + (g - wg) * dim, wb + (b - wb) * dim
                 wave = 0.0
                 if far < 40.0:
                     wave = math.sin(water_u * 2.3 + math.sin(water_v * 1.3)) * math.sin(water_v * 1.9 + water_u * 0.6)
@@ -373,8 +391,9 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
         )
     stage = min(math.ceil(view.crack * CRACK_STAGES), CRACK_STAGES) if view.crack > 0 else 0
     _trace(
-        blocks, _kinds(), GLOW, bricks, top, heights, glow, any_lamp, mip_table(), crack_stages(), palette, cloud_map(),
-        eye, basis, target[0], target[1], target[2], stage, view.eye_in_water, VIEW_DISTANCE, frame, depth, ids,
+        blocks.reshape(-1), _kinds(), GLOW, clearances(bricks, eye[0], top).reshape(-1), top, heights, glow, any_lamp,
+        mip_table(), crack_stages(), palette, cloud_map(), eye, basis, *target, stage, view.eye_in_water,
+        VIEW_DISTANCE, frame, depth, ids,
     )  # fmt: skip
     here = [math.floor(value) for value in eye]
     light = light_at(palette, heights, glow, any_lamp, *here, *eye, 0, 0, 1.0)
@@ -382,7 +401,7 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
         haze = np.array(_WATER_COLOUR) * light[1] if view.eye_in_water else palette[HORIZON]
         draw_creatures(
             view.creatures, eye, basis, _pixel_scale(height), palette, heights, glow, any_lamp,
-            (VIEW_DISTANCE * _FOG_START, VIEW_DISTANCE), haze, _WATER_MURK if view.eye_in_water else 0.0,
+            (VIEW_DISTANCE * _FOG_START, VIEW_DISTANCE), haze, _SWIMMING_MURK if view.eye_in_water else 0.0,
             (frame, depth, ids),
         )  # fmt: skip
     if hud:

@@ -23,7 +23,9 @@ PALETTE_ROWS = 8
 
 _DAY = ((86, 148, 238), (176, 212, 250), (1.0, 1.0, 0.98), (0.34, 0.37, 0.42), (255, 250, 238))
 _DUSK = ((74, 84, 156), (246, 158, 94), (0.86, 0.60, 0.46), (0.28, 0.27, 0.34), (252, 190, 160))
-_NIGHT = ((7, 10, 30), (22, 30, 62), (0.20, 0.25, 0.42), (0.11, 0.13, 0.21), (44, 52, 82))
+_NIGHT = ((7, 10, 30), (22, 30, 62), (0.26, 0.32, 0.50), (0.19, 0.22, 0.32), (44, 52, 82))
+_STAR_CELLS, _STAR_RARITY = 52.0, 61
+"""Cells along half an edge of the cube of directions, and how many of them share one star."""
 _DUSK_WIDTH = 0.28
 """Height of the sun (sine) at which dusk has given way to full day or night."""
 
@@ -99,10 +101,10 @@ def sky_colour(palette, clouds, ex, ey, ez, dx, dy, dz):
             u, v, side = dy / ax, dz / ax, 2 if dx > 0 else 3
         else:
             u, v, side = dy / az, dx / az, 4 if dz > 0 else 5
-        cu, cv = math.floor(u * 36.0), math.floor(v * 36.0)
+        cu, cv = math.floor(u * _STAR_CELLS), math.floor(v * _STAR_CELLS)
         h = (cu * 73856093) ^ (cv * 19349663) ^ (side * 83492791)
         h = (h ^ (h >> 13)) * 1274126177 & 0xFFFFFF
-        if (h >> 8) % 29 == 0:
+        if (h >> 8) % _STAR_RARITY == 0:
             shine = stars * (70.0 + (h & 127)) * min(dy * 5.0, 1.0)
             r += shine
             g += shine

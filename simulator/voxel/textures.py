@@ -92,7 +92,7 @@ def _grass(rng: np.random.Generator) -> _Faces:
 
 
 def _snow(rng: np.random.Generator) -> _Faces:
-    top = _paint((238, 244, 252), _grain(rng, 0.015, 0.035))
+    top = _paint((224, 232, 243), _grain(rng, 0.03, 0.05))
     dirt = _dirt(rng)
     return _fringe(rng, dirt, top), top, dirt
 
