@@ -1,0 +1,356 @@
+"""`reverie evaluate`: a model's dreams against the truth, in numbers and pictures.
+
+Each figure is a mean over clips; NAME_ci is its 95 % bootstrap interval. Figures of the truth itself, of the many-step
+teacher and of copying the last frame stand beside those of the dream. Everything but `seconds` repeats exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.model.errors import ModelError, ReverieError
+from reverie.model.weights import TEACHER, load_model, model_folder
+from reverie.simulator.dream import DreamWorld
+from reverie.simulator.judge import metrics, truth
+from reverie.simulator.judge.dreaming import Dreamer, Tell, dream, dream_runs, open_dreams
+from reverie.simulator.judge.metrics import Interval, bootstrap
+from reverie.simulator.judge.recorded import recorded_runs
+from reverie.simulator.judge.sheet import Strip, action_caption, write_sheet
+from reverie.simulator.judge.truth import EditRun, TrueRun
+from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
+from reverie.simulator.world import TICKS_PER_SECOND
+
+HORIZONS = (1, 8, 32)
+"""Ticks into the dream at which it is compared."""
+SHEET_EVERY, SHEET_CLIPS = 4, 8
+DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How many clips each part looks at."""
+
+    clips: int
+    idle: int
+    revisit: int
+    edit: int
+    teacher: int
+
+
+def amounts(clips: int, quick: bool) -> Amounts:
+    """At most `clips` each, fewer where clips are long or steps slow; `quick` is for three minutes on two cores."""
+    most = Amounts(16, 6, 4, 16, 4) if quick else Amounts(clips, 32, 24, clips, 16)
+    return Amounts(*(min(clips, getattr(most, name)) for name in Amounts.__slots__))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """All that dreams are compared with."""
+
+    played: list[TrueRun]
+    idle: list[TrueRun]
+    revisits: dict[int, list[TrueRun]]
+    """By seconds of looking elsewhere."""
+    edits: list[EditRun]
+
+
+def evaluate(
+    model: str = "tiny",
+    *,
+    data: str | None = None,
+    clips: int = 64,
+    seed: int = HELD_OUT_SEED,
+    quick: bool = False,
+    out: str | None = None,
+    backend: str = "auto",
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Judges a model on `clips` held-out worlds from `seed` up, or on the recordings in folder `data`.
+
+    Writes report.json, curves.json and contact sheets to `out` (runs/evaluate-MODEL). Raises ReverieError.
+    """
+    if data is None and seed < HELD_OUT_SEED:
+        raise ReverieError(f"seed {seed}: models are trained on worlds below {HELD_OUT_SEED}; choose one from there up")
+    began = time.perf_counter()
+    world = DreamWorld.load(model, backend, device)
+    folder = Path(out) if out is not None else Path("runs") / f"evaluate-{Path(model).resolve().name}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReverieError(f"{folder}: cannot be made ({error.strerror})") from error
+    many = amounts(clips, quick)
+    context = world.config.memory + world.config.past
+    true = (
+        recorded_truth(data, many, seed, context, world.size) if data else voxel_truth(many, seed, context, world.size)
+    )
+    report, curves = judge(world, true, folder)
+    teacher = open_teacher(model, device)
+    if teacher is not None:
+        report |= judge_teacher(teacher, true.played[: many.teacher], curves)
+    report |= {
+        "model": model,
+        "fingerprint": world.describe()["fingerprint"],
+        "backend": world.backend_name,
+        "steps": world.steps,
+        "data": data or "held-out voxel worlds",
+        "seeds": [seed, seed + len(true.played) - 1],
+        "quick": quick,
+        "out": str(folder),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    _write_json(folder / "curves.json", curves)
+    _write_json(folder / "report.json", report)
+    return report
+
+
+def voxel_truth(many: Amounts, seed: int, context: int, size: tuple[int, int]) -> Truth:
+    """True runs of the worlds from `seed` up, each with `context` frames before tick 0."""
+    world = VoxelWorld(size)
+    true = Truth([], [], {seconds: [] for seconds in truth.REVISIT_SECONDS}, [])
+    worlds = max(many.clips, many.idle, many.revisit, many.edit)
+    with _progress("true worlds", worlds, "world") as bar:
+        for index in range(worlds):
+            if index < many.clips:
+                true.played.append(truth.played_run(world, seed + index, context))
+            if index < max(many.idle, many.revisit, many.edit):
+                _add_probes(true, world, seed + index, index, many, context)
+            bar.update()
+    return true
+
+
+def _add_probes(true: Truth, world: VoxelWorld, seed: int, index: int, many: Amounts, context: int) -> None:
+    """World number `index` joins those probes that still want one."""
+    start, state = truth.still_start(world, seed, context)
+    if index < many.idle:
+        true.idle.append(truth.watched(world, state, _idle_plan(start)))
+    if index < many.revisit:
+        for seconds, runs in true.revisits.items():
+            runs.append(truth.watched(world, state, _revisit_plan(start, seconds)))
+    if index < many.edit:
+        edit = truth.edit_run(world, start, state)
+        if edit is not None:
+            true.edits.append(edit)
+
+
+def recorded_truth(folder: str, many: Amounts, seed: int, context: int, size: tuple[int, int]) -> Truth:
+    """True runs from recordings. What would have happened without the player's keys, or after an edit, nobody knows."""
+    played = recorded_runs(folder, many.clips, seed, context, size)
+    return Truth(
+        played,
+        [_idle_plan(run) for run in played[: many.idle]],
+        {s: [_revisit_plan(run, s) for run in played[: many.revisit]] for s in truth.REVISIT_SECONDS},
+        [],
+    )
+
+
+def _idle_plan(start: TrueRun) -> TrueRun:
+    script = truth.idle_script()
+    return truth.scripted(start, script, range(TICKS_PER_SECOND, len(script) + 1, TICKS_PER_SECOND))
+
+
+def _revisit_plan(start: TrueRun, seconds: int) -> TrueRun:
+    """Keeps the last frame of looking elsewhere, and the one after turning back."""
+    script = truth.revisit_script(seconds)
+    return truth.scripted(start, script, (len(script) - truth.TURN_TICKS, len(script)))
+
+
+def judge(world: Dreamer, true: Truth, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All figures of one dreamer, and the curves behind them; contact sheets go to `folder`."""
+    report: dict[str, Any] = {"tokenizer_psnr": None, "tokenizer_ssim": None}
+    curves: dict[str, Any] = {}
+    played = true.played
+    probes = (true.idle, *true.revisits.values(), [edit.edited for edit in true.edits])
+    frames = sum(len(run.start) + 2 * len(run.actions) for run in played)
+    frames += sum(len(run.start) + len(run.actions) for runs in probes for run in runs)
+    with _progress("dreaming", frames, "frame") as bar:
+        report |= judge_played(world, played, folder, curves, bar.update)
+        report |= judge_idle(world, true.idle, curves, bar.update)
+        report |= judge_revisits(world, true.revisits, bar.update)
+        report |= judge_edits(world, true.edits, folder, bar.update)
+    return report, curves
+
+
+def judge_played(
+    world: Dreamer, runs: list[TrueRun], folder: Path, curves: dict[str, Any], tell: Tell
+) -> dict[str, Any]:
+    """True start, true actions: how far from the true frames is the dream, and a copy of the last true frame?"""
+    states = open_dreams(world, runs, tell)
+    seen = dream_runs(world, states, runs, tell)
+    true = _true_frames(runs)
+    first = np.stack([run.first for run in runs])[:, None]
+    moving = np.stack([run.moving for run in runs])
+    scores, copies, likeness = metrics.psnr(seen, true), metrics.psnr(first, true), metrics.ssim(seen, true)
+    report: dict[str, Any] = {"clips": len(runs)}
+    for horizon in HORIZONS:
+        tick = horizon - 1
+        report |= _figure(f"psnr_{horizon}", scores[:, tick])
+        report |= _figure(f"copy_psnr_{horizon}", copies[:, tick])
+        report |= _figure(f"gain_{horizon}", scores[:, tick] - copies[:, tick])
+        report |= _figure(f"ssim_{horizon}", likeness[:, tick])
+        chosen = moving[:, tick]
+        report |= _figure(f"psnr_{horizon}_moving", scores[chosen, tick])
+        report |= _figure(f"copy_psnr_{horizon}_moving", copies[chosen, tick])
+        report |= _figure(f"gain_{horizon}_moving", scores[chosen, tick] - copies[chosen, tick])
+        report[f"clips_{horizon}_moving"] = int(chosen.sum())
+    energies = np.stack([metrics.laplacian_energy(seen[:, -1]), metrics.laplacian_energy(true[:, -1])], axis=1)
+    report |= _interval(f"sharpness_{HORIZONS[-1]}", bootstrap(energies, metrics.ratio_of_sums))
+    report |= judge_sensitivity(world, states, runs, scores, curves, tell)
+    curves |= {
+        "ticks": list(runs[0].ticks),
+        "psnr": _rounded(scores.mean(axis=0)),
+        "copy_psnr": _rounded(copies.mean(axis=0)),
+        "ssim": _rounded(likeness.mean(axis=0)),
+        "labels": [run.label for run in runs],
+        "psnr_of_clips": _rounded(scores),
+        "copy_psnr_of_clips": _rounded(copies),
+    }
+    _write_contact_sheet(folder / "sheet.png", runs, true, seen)
+    return report
+
+
+def judge_sensitivity(
+    world: Dreamer, states: list[Any], runs: list[TrueRun], scores: np.ndarray, curves: dict[str, Any], tell: Tell
+) -> dict[str, Any]:
+    """What is lost, over all ticks, when each dream is given the actions of another clip."""
+    if len(runs) < 2:
+        return {"action_sensitivity": None, "action_sensitivity_ci": None}
+    actions = np.roll(np.stack([run.actions for run in runs]), len(runs) // 2, axis=0)
+    misled = metrics.psnr(dream(world, states, actions, runs[0].ticks, tell), _true_frames(runs))
+    curves["shuffled_psnr"] = _rounded(misled.mean(axis=0))
+    return _figure("action_sensitivity", (scores - misled).mean(axis=1))
+
+
+def judge_idle(world: Dreamer, runs: list[TrueRun], curves: dict[str, Any], tell: Tell) -> dict[str, Any]:
+    """Ten seconds without input: how much does the picture change, here and in truth?"""
+    seen = dream_runs(world, open_dreams(world, runs, tell), runs, tell)
+    first = np.stack([run.first for run in runs])[:, None]
+    drift = metrics.mean_change(seen, first)
+    curves |= {"idle_ticks": list(runs[0].ticks), "idle_drift": _rounded(drift.mean(axis=0))}
+    report = _figure("idle_drift", drift[:, -1]) | {"idle_clips": len(runs)}
+    if runs[0].frames is None:
+        return report
+    return report | _figure("true_idle_drift", metrics.mean_change(_true_frames(runs), first)[:, -1])
+
+
+def judge_revisits(world: Dreamer, revisits: dict[int, list[TrueRun]], tell: Tell) -> dict[str, Any]:
+    """Turn away and back: is what was there still there? Beside it the truth, and the view elsewhere as the floor."""
+    report: dict[str, Any] = {}
+    for seconds, runs in revisits.items():
+        seen = dream_runs(world, open_dreams(world, runs, tell), runs, tell)
+        first = np.stack([run.first for run in runs])
+        report |= _figure(f"revisit_psnr_{seconds}s", metrics.psnr(seen[:, -1], first))
+        if runs[0].frames is not None:
+            true = _true_frames(runs)
+            report |= _figure(f"true_revisit_psnr_{seconds}s", metrics.psnr(true[:, -1], first))
+            report |= _figure(f"elsewhere_psnr_{seconds}s", metrics.psnr(true[:, 0], first))
+        report["revisit_clips"] = len(runs)
+    return report
+
+
+def judge_edits(world: Dreamer, edits: list[EditRun], folder: Path, tell: Tell) -> dict[str, Any]:
+    """The world is edited under the player's eyes. One second on, is the dream the edited world or the other?"""
+    if not edits:
+        return {"edit_gain": None, "edit_gain_ci": None, "edit_clips": 0}
+    runs = [edit.edited for edit in edits]
+    states = [
+        world.edit(state, edit.image, None, 0.0)
+        for state, edit in zip(open_dreams(world, runs, tell), edits, strict=True)
+    ]
+    seen = dream_runs(world, states, runs, tell)[:, -1]
+    edited = _true_frames(runs)[:, -1]
+    unedited = np.stack([edit.unedited[-1] for edit in edits])
+    names = ("before", "edited", f"dream t{truth.EDIT_TICKS}", f"true t{truth.EDIT_TICKS}", "without edit")
+    strips = [
+        Strip(edit.kind, np.stack([edit.edited.first, edit.image, seen[i], edited[i], unedited[i]]), names)
+        for i, edit in enumerate(edits[:SHEET_CLIPS])
+    ]
+    write_sheet(folder / "edits.png", strips)
+    report = _figure("edit_gain", metrics.edit_gain(seen, edited, unedited)) | {"edit_clips": len(edits)}
+    region = metrics.changed_region(edited, unedited)
+    return report | _figure("edit_psnr", metrics.psnr(seen, edited, region))
+
+
+def open_teacher(model: str, device: str) -> DreamWorld | None:
+    """The many-step teacher in a model's folder, or None where there is none."""
+    folder = model_folder(model)
+    if not (folder / TEACHER).is_file():
+        return None
+    try:
+        import torch
+
+        from reverie.model.torch_backend import TorchBackend
+    except ImportError as error:
+        raise ModelError("the teacher beside the model needs torch to be judged") from error
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = load_model(folder, TEACHER)
+    return DreamWorld(TorchBackend(network, device), model, steps=network.config.finest)
+
+
+def judge_teacher(teacher: DreamWorld, runs: list[TrueRun], curves: dict[str, Any]) -> dict[str, Any]:
+    """The teacher on the first few clips, and how far above the student it is there."""
+    total = len(runs) * (len(runs[0].start) + len(runs[0].ticks))
+    with _progress("teacher", total, "frame") as bar:
+        seen = dream_runs(teacher, open_dreams(teacher, runs, bar.update), runs, bar.update)
+    scores = metrics.psnr(seen, _true_frames(runs))
+    student = np.array(curves["psnr_of_clips"][: len(runs)])
+    curves["teacher_psnr"] = _rounded(scores.mean(axis=0))
+    report: dict[str, Any] = {"teacher_clips": len(runs), "teacher_steps": teacher.steps}
+    for horizon in HORIZONS:
+        report |= _figure(f"teacher_psnr_{horizon}", scores[:, horizon - 1])
+        report |= _figure(f"teacher_gain_{horizon}", scores[:, horizon - 1] - student[:, horizon - 1])
+    return report
+
+
+def _write_contact_sheet(path: Path, runs: Sequence[TrueRun], true: np.ndarray, seen: np.ndarray) -> None:
+    """True above dreamed frames at tick 0 and every few ticks; the most eventful clips of the lot, in order."""
+    ticks = np.arange(0, len(runs[0].ticks) + 1, SHEET_EVERY)
+    lively = sorted(np.argsort([-int(run.moving.sum()) for run in runs], kind="stable")[:SHEET_CLIPS])
+    strips = []
+    for i in lively:
+        run = runs[i]
+        captions = [run.label] + [action_caption(t, run.actions[t - SHEET_EVERY : t]) for t in ticks[1:]]
+        for label, frames in (("true", true[i]), ("dream", seen[i])):
+            shown = np.concatenate((run.first[None], frames[ticks[1:] - 1]))
+            strips.append(Strip(label, shown, captions if label == "true" else ()))
+    write_sheet(path, strips)
+
+
+def _true_frames(runs: Sequence[TrueRun]) -> np.ndarray:
+    """uint8 [b, n, h, w, 3]."""
+    return np.stack([run.frames for run in runs if run.frames is not None])
+
+
+def _figure(name: str, values: np.ndarray) -> dict[str, Any]:
+    """The mean over clips and its interval; null where there are no clips."""
+    if not len(values):
+        return {name: None, f"{name}_ci": None}
+    return _interval(name, bootstrap(values))
+
+
+def _interval(name: str, found: Interval) -> dict[str, Any]:
+    return {name: round(found.value, DIGITS), f"{name}_ci": [round(found.low, DIGITS), round(found.high, DIGITS)]}
+
+
+def _rounded(values: np.ndarray) -> list[Any]:
+    return np.round(values.astype(np.float64), DIGITS).tolist()
+
+
+def _progress(what: str, total: int, unit: str) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, unit=unit, disable=None, leave=False)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
+    except OSError as error:
+        raise ReverieError(f"{path}: cannot be written ({error.strerror})") from error

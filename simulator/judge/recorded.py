@@ -1,0 +1,54 @@
+"""True runs from a folder of recordings in VPT's layout, for models of worlds that we do not own."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from reverie.simulator.clips import Clip
+from reverie.simulator.errors import ClipError
+from reverie.simulator.judge.truth import HORIZON, TrueRun, split
+
+TRIES_PER_CLIP = 8
+"""Windows looked at for each one that is wanted; those with menus, gaps or edits in them do not count."""
+
+
+def recorded_runs(folder: str, count: int, seed: int, context: int, size: tuple[int, int]) -> list[TrueRun]:
+    """`count` windows (fewer, if there are no more) of the recordings in `folder`, at random. Raises ClipError."""
+    path = Path(folder)
+    lengths = {text: _lines(text) for text in sorted(path.glob("*.jsonl")) if text.with_suffix(".mp4").is_file()}
+    span = context + HORIZON
+    usable = [text for text, lines in lengths.items() if lines >= span]
+    if not usable:
+        raise ClipError(f"{folder}: holds no recording (NAME.mp4 and NAME.jsonl) of {span} frames or more")
+    rng = np.random.default_rng(seed)
+    runs: dict[tuple[str, int], TrueRun] = {}
+    for attempt in range(count * TRIES_PER_CLIP):
+        if len(runs) == count:
+            break
+        text = usable[attempt % len(usable)]
+        start = int(rng.integers(lengths[text] - span + 1))
+        if (text.stem, start) in runs:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a recording that was cut off is as good as any
+            clip = Clip.load(text, start, span, size=size)
+        if _whole(clip, context, span):
+            runs[text.stem, start] = split(clip, context, f"{text.stem} {start}", seed + len(runs))
+    if not runs:
+        raise ClipError(f"{folder}: no {span} frames on end without a menu or an edit")
+    return list(runs.values())
+
+
+def _whole(clip: Clip, context: int, span: int) -> bool:
+    """Whether it is all there, and each frame after tick 0 just the outcome of the action before."""
+    if len(clip) < span or (clip.ticks is not None and (np.diff(clip.ticks) != 1).any()):
+        return False
+    return not any(event.get("type") == "edit" for events in clip.events[context:] for event in events)
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
