@@ -41,7 +41,7 @@ _UNDER_ROOF = 0.45
 _SIDEWAYS = 0.72
 """Share of the light that comes in from the side where the sky is open a few blocks away."""
 _SIDE_REACH = 3
-_CAVE_LIGHT = 0.19
+_CAVE_LIGHT = 0.42
 """The light where no sky reaches, whatever the hour."""
 _SUN_SHARE = 0.66
 """How much of the light from an open sky is the sun's (or moon's); ambient light makes up the rest."""

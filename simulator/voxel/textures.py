@@ -135,7 +135,7 @@ def _trunk(rng: np.random.Generator, bark: tuple[int, int, int], wood: tuple[int
 
 
 def _foliage(rng: np.random.Generator, colour: tuple[int, int, int], holes: float) -> np.ndarray:
-    lumps = rng.uniform(-1, 1, (TEXELS, TEXELS)) * 0.6 + _blotches(rng, 5)
+    lumps = rng.uniform(-1, 1, (TEXELS, TEXELS)) * 0.6 + _blotches(rng, 8)
     texture = _paint(colour, 0.30 * lumps)
     texture[lumps <= np.quantile(lumps, holes), 3] = 0
     texture[lumps >= np.quantile(lumps, 0.9), :3] *= 1.2
