@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from reverie.model.config import EVENT_COUNT, ModelConfig
 from reverie.model.layers import Memory, zero_init
 from reverie.model.tokenizer import LATENT_CHANNELS
-from reverie.model.world_model import Context, Prediction, WorldModel
+from reverie.model.world_model import FIRST_DEPTH, Context, Prediction, WorldModel
 
 
 class LatentModel(WorldModel):
@@ -25,6 +25,8 @@ class LatentModel(WorldModel):
         self.parts = (channels, 2 * cells, cells)
         self.embed = nn.Linear((len(config.history) + 1) * channels, config.width)  # type: ignore[assignment]
         self.head = zero_init(nn.Linear(config.width, sum(self.parts)))  # type: ignore[assignment]
+        with torch.no_grad():
+            self.head.bias[-cells:] = FIRST_DEPTH
 
     def forward(
         self,
