@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -58,6 +59,21 @@ def views(heights: np.ndarray, count: int, seed: int = 0) -> list[View]:
 
 def picture(blocks: np.ndarray, view: View, size: tuple[int, int] = SIZE, hud: bool = False):
     return render(blocks, column_heights(blocks), view, size, hud=hud)
+
+
+# compiled code
+
+
+def test_cached_code_depends_on_every_file_of_the_voxel_world():
+    """Numba would otherwise run old copies of functions that live in other files."""
+    names = ("animals", "creatures", "hud", "light", "physics", "plants", "render", "sky", "terrain")
+    stamps = set()
+    for name in names:
+        module = importlib.import_module(f"reverie.simulator.voxel.{name}")
+        for value in vars(module).values():
+            if hasattr(value, "py_func") and value.py_func.__module__.startswith("reverie."):
+                stamps.add(value._cache._cache_file._source_stamp)
+    assert len(stamps) == 1 and len(stamps.pop()) == 64
 
 
 # textures

@@ -6,9 +6,9 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
-from reverie.simulator.voxel.light import CORE, light_at
+from reverie.simulator.voxel.compiled import compiled_fast
+from reverie.simulator.voxel.light import light_at
 
 CREATURE_ID = 255
 """What an animal's pixels hold in the block-id image."""
@@ -56,7 +56,7 @@ def _parts() -> np.ndarray:
     return table
 
 
-@njit(**CORE)
+@compiled_fast
 def _draw(
     parts, creatures, eye, basis, scale, palette, heights, glow, any_lamp, fog_start, fog_end, haze, murk,
     frame, depth, ids,

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from reverie.simulator.voxel import physics
 from reverie.simulator.voxel.blocks import BLOCK_ID, SIZE_X, SIZE_Y, SIZE_Z
+from reverie.simulator.voxel.compiled import compiled
 from reverie.simulator.voxel.physics import box_is_free, box_is_wet, is_solid, sweep
 
 # Columns of a creature.
@@ -50,7 +50,7 @@ _STANDS_ON = np.isin(
 _GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _chance(seed: int, tick: int, index: int, draw: int) -> float:
     """A number in [0, 1) for each argument tuple (splitmix64, Steele et al. 2014)."""
     value = np.uint64(seed) * np.uint64(_GOLDEN)
@@ -62,7 +62,7 @@ def _chance(seed: int, tick: int, index: int, draw: int) -> float:
     return float(value >> np.uint64(11)) / 9007199254740992.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _place(
     blocks: np.ndarray,
     heights: np.ndarray,
@@ -95,7 +95,7 @@ def _place(
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def populate(blocks: np.ndarray, heights: np.ndarray, body: np.ndarray, seed: int, creatures: np.ndarray) -> None:
     """Fills creatures float64 [n, COLUMNS] with animals around the player, in place.
 
@@ -115,7 +115,7 @@ def populate(blocks: np.ndarray, heights: np.ndarray, body: np.ndarray, seed: in
                 break
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _is_hazard(blocks: np.ndarray, x: float, y: float, z: float) -> bool:
     """Whether the ground at (x, z) is water, or falls away deeper than an animal goes."""
     bx, by, bz = math.floor(x), math.floor(y + 0.01), math.floor(z)
@@ -128,7 +128,7 @@ def _is_hazard(blocks: np.ndarray, x: float, y: float, z: float) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _decide(creature: np.ndarray, seed: int, tick: int, index: int) -> None:
     """A new thing to do: rest, or walk somewhere."""
     rest = _chance(seed, tick, index, 0) < REST_PROBABILITY
@@ -139,7 +139,7 @@ def _decide(creature: np.ndarray, seed: int, tick: int, index: int) -> None:
     creature[STUCK] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _advance_one(blocks: np.ndarray, creature: np.ndarray, seed: int, tick: int, index: int) -> None:
     half, height = HALF_WIDTHS[int(creature[KIND])], HEIGHTS[int(creature[KIND])]
     creature[TIMER] -= 1.0
@@ -191,7 +191,7 @@ def _advance_one(blocks: np.ndarray, creature: np.ndarray, seed: int, tick: int,
             creature[STUCK] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _part(creature: np.ndarray, body: np.ndarray) -> None:
     """Pushes the player and an animal apart, softly, when their boxes overlap."""
     reach = HALF_WIDTHS[int(creature[KIND])] + physics.HALF_WIDTH
@@ -211,7 +211,7 @@ def _part(creature: np.ndarray, body: np.ndarray) -> None:
     creature[CVZ] -= dz / distance * push
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _part_flock(creatures: np.ndarray) -> None:
     """Pushes overlapping animals apart, softly."""
     for i in range(creatures.shape[0]):
@@ -229,7 +229,7 @@ def _part_flock(creatures: np.ndarray) -> None:
             other[CVZ] -= dz / distance * PUSH
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance_creatures(
     blocks: np.ndarray, heights: np.ndarray, creatures: np.ndarray, body: np.ndarray, seed: int, tick: int
 ) -> None:

@@ -6,9 +6,8 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
-from reverie.simulator.voxel.light import CORE
+from reverie.simulator.voxel.compiled import compiled_fast
 from reverie.simulator.voxel.textures import SIDE, TEXELS, mip_table, texture_atlas
 
 SLOTS = 9
@@ -63,7 +62,7 @@ def _bar(slot: int, chosen: int, blocks: bytes) -> np.ndarray:
     return bar
 
 
-@njit(**CORE)
+@compiled_fast
 def _blend(frame, bar, top, left):
     for i in range(bar.shape[0]):
         for j in range(bar.shape[1]):
@@ -73,7 +72,7 @@ def _blend(frame, bar, top, left):
                     frame[top + i, left + j, c] = int(frame[top + i, left + j, c] * rest + bar[i, j, c] + 0.5)
 
 
-@njit(**CORE)
+@compiled_fast
 def _cross(frame, reach, thick):
     h, w, _ = frame.shape
     i0, j0 = (h - thick) // 2, (w - thick) // 2
@@ -87,7 +86,7 @@ def _cross(frame, reach, thick):
                 frame[i, j, c] = value
 
 
-@njit(**CORE)
+@compiled_fast
 def _hand(frame, mips, block, swing, lr, lg, lb):
     """The held block: rays against a turned cube in the camera's frame."""
     h, w, _ = frame.shape

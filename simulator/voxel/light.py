@@ -8,18 +8,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from reverie.simulator.voxel.blocks import BLOCK_ID, SIZE_X, SIZE_Y, SIZE_Z, VIEW_DISTANCE
+from reverie.simulator.voxel.compiled import compiled_fast
 from reverie.simulator.voxel.sky import AMBIENT, SUNLIGHT
 
-CORE = {
-    "cache": True,
-    "nogil": True,
-    "fastmath": {"contract", "arcp", "reassoc", "nsz"},
-    "error_model": "numpy",
-}
-"""How every function of the renderer is compiled; infinities keep their meaning."""
 BRICK_BITS = 2
 BRICK = 1 << BRICK_BITS
 """Cells along an edge of a brick."""
@@ -48,13 +41,13 @@ _SUN_SHARE = 0.66
 _BRIGHTEST = 1.15
 
 
-@njit(**CORE)
+@compiled_fast
 def cell_index(x, y, z):
     """Where a cell is in the flattened blocks; constant strides keep multiplications out of the inner loop."""
     return ((x & (SIZE_X - 1)) * SIZE_Y + (y & (SIZE_Y - 1))) * SIZE_Z + (z & (SIZE_Z - 1))
 
 
-@njit(**CORE)
+@compiled_fast
 def brick_index(x, y, z):
     """Where the brick of a cell is in the flattened bricks."""
     bx, by, bz = (
@@ -65,7 +58,7 @@ def brick_index(x, y, z):
     return (bx * BRICKS_Y + by) * BRICKS_Z + bz
 
 
-@njit(**CORE)
+@compiled_fast
 def scan_bricks(words, ex):
     """uint8 [64, 16, 64]: the bits of the bricks within view of an eye at x = `ex`.
 
@@ -96,7 +89,7 @@ def scan_bricks(words, ex):
     return bricks
 
 
-@njit(**CORE)
+@compiled_fast
 def top_of(bricks):
     """y from which on there is nothing."""
     top = 0
@@ -109,7 +102,7 @@ def top_of(bricks):
     return top * BRICK
 
 
-@njit(**CORE)
+@compiled_fast
 def clearances(bricks, ex, top):
     """uint8 [64, 16, 64]: OCCUPIED and layers of a brick with blocks, else n: all bricks nearer than n are empty.
 
@@ -159,7 +152,7 @@ def clearances(bricks, ex, top):
     return clear
 
 
-@njit(**CORE)
+@compiled_fast
 def _spread(glow, x, y, z):
     """Adds the light of a lamp in cell (x, y, z) to the corners of bricks near it."""
     bx, by, bz = x // BRICK, y // BRICK, z // BRICK
@@ -173,7 +166,7 @@ def _spread(glow, x, y, z):
                     glow[gxx, gy, gzz] = max(glow[gxx, gy, gzz], near * near * _LAMP_STRENGTH)
 
 
-@njit(**CORE)
+@compiled_fast
 def lamp_field(blocks, bricks):
     """Lamp light at the corners of bricks, float32 [64, 17, 64], and whether there is any."""
     glow = np.zeros((BRICKS_X, BRICKS_Y + 1, BRICKS_Z), np.float32)
@@ -191,7 +184,7 @@ def lamp_field(blocks, bricks):
     return glow, found
 
 
-@njit(**CORE)
+@compiled_fast
 def lamp_light(glow, x, y, z):
     """Trilinear lamp light at a point."""
     x, y, z = x / BRICK, min(max(y / BRICK, 0.0), BRICKS_Y - 0.01), z / BRICK
@@ -209,7 +202,7 @@ def lamp_light(glow, x, y, z):
     return low * (1 - y) + high * y
 
 
-@njit(**CORE)
+@compiled_fast
 def _open_sky(heights, cx, cy, cz):
     """1 for a cell in the open, less the deeper it lies under a roof."""
     under = heights[cx & (SIZE_X - 1), cz & (SIZE_Z - 1)] - cy
@@ -218,7 +211,7 @@ def _open_sky(heights, cx, cy, cz):
     return _UNDER_ROOF * max(0.0, 1.0 - (under + 1) / _SKY_FALLOFF)
 
 
-@njit(**CORE)
+@compiled_fast
 def sky_light(heights, cx, cy, cz, fx, fz, nx, nz):
     """0-1: how open to the sky the cell (cx, cy, cz) is, softened by a quadratic spline over its neighbours.
 
@@ -244,7 +237,7 @@ def sky_light(heights, cx, cy, cz, fx, fz, nx, nz):
     return seen
 
 
-@njit(**CORE)
+@compiled_fast
 def light_at(palette, heights, glow, any_lamp, cx, cy, cz, hx, hy, hz, nx, nz, shade):
     """(r, g, b) factors of light on a face with brightness `shade` at point (hx, hy, hz) before cell (cx, cy, cz)."""
     fx, fz = min(max(hx - cx, 0.0), 1.0), min(max(hz - cz, 0.0), 1.0)

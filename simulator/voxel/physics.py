@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from reverie.simulator.voxel.blocks import (
     BLOCK_ID,
@@ -24,6 +23,7 @@ from reverie.simulator.voxel.blocks import (
     SIZE_Z,
     SOLID,
 )
+from reverie.simulator.voxel.compiled import compiled
 
 # Entries of a body, float64 [BODY].
 X, Y, Z = 0, 1, 2
@@ -84,7 +84,7 @@ _WATER = BLOCK_ID["water"]
 _SOLID = SOLID.copy()
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def is_solid(blocks: np.ndarray, x: int, y: int, z: int) -> bool:
     """Whether bodies collide with the block at these coordinates; the world ends in bedrock and open sky."""
     if y < 0:
@@ -94,7 +94,7 @@ def is_solid(blocks: np.ndarray, x: int, y: int, z: int) -> bool:
     return _SOLID[blocks[x & (SIZE_X - 1), y, z & (SIZE_Z - 1)]]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def box_is_free(blocks: np.ndarray, x: float, y: float, z: float, half: float, height: float) -> bool:
     """Whether a box standing at (x, y, z) touches no solid block."""
     low, high = SURFACE_EPSILON, -SURFACE_EPSILON
@@ -106,7 +106,7 @@ def box_is_free(blocks: np.ndarray, x: float, y: float, z: float, half: float, h
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def box_is_wet(blocks: np.ndarray, x: float, y0: float, y1: float, z: float, half: float) -> bool:
     """Whether the box from height y0 to y1 around (x, z) reaches into water."""
     for bx in range(math.floor(x - half), math.floor(x + half) + 1):
@@ -119,7 +119,7 @@ def box_is_wet(blocks: np.ndarray, x: float, y0: float, y1: float, z: float, hal
     return False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _clip(low: float, high: float, block: int, move: float) -> float:
     """The part of `move` that an interval [low, high] can go before it meets the block [block, block + 1]."""
     if move > 0.0 and high <= block + SURFACE_EPSILON:
@@ -129,7 +129,7 @@ def _clip(low: float, high: float, block: int, move: float) -> float:
     return move
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sweep(
     blocks: np.ndarray,
     x: float,
@@ -173,14 +173,14 @@ def sweep(
     return dx, dy, dz
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _toward_zero(value: float, step: float) -> float:
     if abs(value) <= step:
         return 0.0
     return value - math.copysign(step, value)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _stay_on_edge(blocks: np.ndarray, body: np.ndarray, dx: float, dz: float) -> tuple[float, float]:
     """Shortens a sneaking step until there is ground under it."""
     x, y, z = body[X], body[Y], body[Z]
@@ -195,14 +195,14 @@ def _stay_on_edge(blocks: np.ndarray, body: np.ndarray, dx: float, dz: float) ->
     return dx, dz
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def turn(body: np.ndarray, pitch: float, yaw: float) -> None:
     """Turns the head by so many degrees, in place."""
     body[PITCH] = min(max(body[PITCH] + pitch, -MAX_PITCH), MAX_PITCH)
     body[YAW] += yaw
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def advance_player(
     blocks: np.ndarray, body: np.ndarray, forward: float, left: float, jump: bool, sneak: bool, sprint: bool
 ) -> int:
@@ -323,7 +323,7 @@ FEEL_DROP = 2.0
 FEEL_UP, FEEL_DOWN = 3, 12
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def feel_ahead(blocks: np.ndarray, body: np.ndarray) -> tuple[bool, float, bool]:
     """Whether a wall is ahead, by how many metres the ground two blocks ahead lies lower, and whether in water."""
     yaw = math.radians(body[YAW])

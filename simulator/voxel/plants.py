@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from reverie.simulator.voxel.blocks import BLOCK_ID, SIZE_X, SIZE_Y, SIZE_Z
+from reverie.simulator.voxel.compiled import compiled
 
 _GRASS, _SAND, _SNOW, _LOG, _LEAVES, _PINE_LOG, _PINE_LEAVES, _CACTUS, _PUMPKIN = (
     BLOCK_ID[name]
@@ -28,13 +28,13 @@ _ODDS = np.array(
 """Chance of each plant in a square, by biome."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _leaf(blocks, x, y, z, kind):
     if y < SIZE_Y - 1 and blocks[x & (SIZE_X - 1), y, z & (SIZE_Z - 1)] == 0:
         blocks[x & (SIZE_X - 1), y, z & (SIZE_Z - 1)] = kind
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _crown(blocks, x, y, z, radius, tall, ragged):
     """A round crown of leaves; `ragged` 0-1 thins out its rim."""
     reach = int(radius)
@@ -47,7 +47,7 @@ def _crown(blocks, x, y, z, radius, tall, ragged):
                     _leaf(blocks, x + dx, y + dy, z + dz, _LEAVES)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _grow(blocks, plant, x, y, z, size):
     """One plant with its lowest block at (x, y, z); `size` 0-1."""
     if plant == _OAK:
@@ -82,7 +82,7 @@ def _grow(blocks, plant, x, y, z, size):
         blocks[x, y, z] = _PUMPKIN
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _grow_all(blocks, ground, biome, taken, odds, draws):
     for cell_x in range(_CELLS):
         for cell_z in range(_CELLS):

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
 from reverie.simulator.voxel.animals import CREATURE_ID, draw_creatures
 from reverie.simulator.voxel.blocks import (
@@ -24,10 +23,10 @@ from reverie.simulator.voxel.blocks import (
     TARGETABLE,
     VIEW_DISTANCE,
 )
+from reverie.simulator.voxel.compiled import compiled_fast
 from reverie.simulator.voxel.hud import draw_hud
 from reverie.simulator.voxel.light import (
     BRICK,
-    CORE,
     FULL,
     LAYERS,
     OCCUPIED,
@@ -128,7 +127,7 @@ def _kinds() -> np.ndarray:
     return kinds
 
 
-@njit(**CORE)
+@compiled_fast
 def _trace(
     blocks, kinds, glowing, clearance, top, heights, glow, any_lamp, mips, cracks, palette, clouds,
     eye, basis, tx, ty, tz, crack_stage, in_water, fog_end, frame, depth, ids,
@@ -413,7 +412,7 @@ def _nearest_copy(cell: int, eye: float, period: int) -> int:
     return int(cell) + period * round((eye - cell - 0.5) / period)
 
 
-@njit(**CORE)
+@compiled_fast
 def _cast(blocks, targetable, ox, oy, oz, dx, dy, dz, reach):
     cx, cy, cz = math.floor(ox), math.floor(oy), math.floor(oz)
     length = math.sqrt(dx * dx + dy * dy + dz * dz)

@@ -6,7 +6,8 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
+
+from reverie.simulator.voxel.compiled import compiled_fast
 
 CLOUD_HEIGHT = 96.0
 """Metres above the floor of the world."""
@@ -67,7 +68,7 @@ def cloud_map() -> np.ndarray:
     return clouds
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled_fast
 def sky_gradient(palette, dy):
     """Colour (r, g, b) of the clear sky along a unit ray that rises by `dy`; also what fog fades to."""
     mix = 1.0 - min(max(dy * 1.9, 0.0), 1.0)
@@ -79,7 +80,7 @@ def sky_gradient(palette, dy):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled_fast
 def sky_colour(palette, clouds, ex, ey, ez, dx, dy, dz):
     """Colour (r, g, b) of the sky from the eye (ex, ey, ez) along the unit ray (dx, dy, dz)."""
     r, g, b = sky_gradient(palette, dy)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
 from reverie.simulator.voxel import plants, structures
 from reverie.simulator.voxel.blocks import BLOCK_ID, SEA_LEVEL, SEE_THROUGH, SIZE_X, SIZE_Y, SIZE_Z
+from reverie.simulator.voxel.compiled import compiled
 
 BIOMES: tuple[str, ...] = ("plains", "forest", "desert", "snow")
 PLAINS, FOREST, DESERT, SNOW = range(4)
@@ -46,7 +46,7 @@ class Terrain:
     landmarks: tuple[tuple[int, int, int, str], ...]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _gradient_noise(table, x, y, z, period_xz, period_y):
     """3-D gradient noise in about -1..1, periodic in x and z; `table` is a shuffled uint8 [512]."""
     fx, fy, fz = math.floor(x), math.floor(y), math.floor(z)
@@ -78,7 +78,7 @@ def _gradient_noise(table, x, y, z, period_xz, period_y):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fractal_map(table, cells, octaves, layer):
     """float64 [256, 256]: fractal noise whose first octave has `cells` periods along an edge."""
     out = np.zeros((SIZE_X, SIZE_Z))
@@ -95,13 +95,13 @@ def _fractal_map(table, cells, octaves, layer):
     return out / norm
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _smoothstep(low, high, value):
     part = min(max((value - low) / (high - low), 0.0), 1.0)
     return part * part * (3.0 - 2.0 * part)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ground(table, biome):
     """int16 [256, 256]: y of the highest block of bare land."""
     continent = _fractal_map(table, 3, 2, 10)
@@ -128,7 +128,7 @@ def _ground(table, biome):
     return ground
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill(table, ground, biome, patches):
     """uint8 [256, 64, 256]: rock, soil, water and caves, without anything that grows or was built."""
     blocks = np.zeros((SIZE_X, SIZE_Y, SIZE_Z), np.uint8)
@@ -173,7 +173,7 @@ def _fill(table, ground, biome, patches):
     return blocks
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _carve(table, blocks, ground):
     """Cuts winding tunnels: where two noise fields are both near zero, a tube runs.
 
@@ -198,7 +198,7 @@ def _carve(table, blocks, ground):
                     blocks[x, y, z] = _AIR
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ores(blocks, sites):
     """Turns small clumps of stone into ore; `sites` int64 [n, 4]: x, y, z, kind."""
     for n in range(len(sites)):
@@ -264,7 +264,7 @@ def generate(seed: int) -> Terrain:
     return Terrain(blocks, biome, built + natural)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _column_height(blocks, see_through, x, z):
     for y in range(SIZE_Y - 1, -1, -1):
         if not see_through[blocks[x, y, z]]:
@@ -272,7 +272,7 @@ def _column_height(blocks, see_through, x, z):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _column_heights(blocks, see_through):
     heights = np.empty((SIZE_X, SIZE_Z), np.int16)
     for x in range(SIZE_X):
