@@ -216,6 +216,16 @@ def test_the_command_line_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == ""
 
 
+def test_playing_a_dream_needs_neither_torch_nor_numba() -> None:
+    code = (
+        "import sys\nimport reverie.demos.play, reverie.demos.window.app\n"
+        "from reverie.simulator import DreamWorld, Simulator\nfrom reverie.simulator.players import make_player\n"
+        "make_player('explorer', 1)\nprint(*sorted({'torch', 'numba'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
 def test_timing_figures() -> None:
     figures = timing([0.01] * 99 + [0.11])
     assert figures["fps"] == pytest.approx(100 / 1.1, rel=1e-3)

@@ -389,9 +389,9 @@ class WindowApp:
         self.say(f"loaded {path.name}")
 
     def _toggle_recording(self) -> None:
-        if self.recorder.running:
-            path = self.runner.call(lambda _: self.recorder.stop())
-            self.say(f"recorded {path.name}")
+        finished = self.runner.call(lambda _: self.recorder.stop())
+        if finished is not None:
+            self.say(f"recorded {finished.name}")
             return
         path = self._new_name("mp4")
         self.runner.call(lambda _: self.recorder.start(path, self._frame_size))

@@ -24,6 +24,7 @@ PILL = (10, 11, 14, 214)
 TEXT_SIZE, SMALL_SIZE, TITLE_SIZE = 16, 13, 19
 MARGIN = 16
 GAP = 20
+WORD_GAP = 5
 SWATCH = 24
 SWATCH_STEP = 29
 CORNER = 5
@@ -78,7 +79,8 @@ def draw_bar(surface: pygame.Surface, status: Status) -> None:
     right = width - MARGIN
     if status.recording_seconds is not None:
         right = _draw_recording(surface, status.recording_seconds, right, middle)
-    left = _draw_tools(surface, status, middle) if status.paused else _draw_figures(surface, status, middle)
+    draw_left = _draw_tools if status.paused else _draw_figures
+    left = draw_left(surface, status, right, middle)
     hints = ("Enter goes on", "H help") if status.paused else (status.label, "H help")
     _draw_right(surface, hints, left + GAP, right, middle)
 
@@ -92,8 +94,8 @@ def _draw_recording(surface: pygame.Surface, seconds: float, right: int, middle:
     return left - 20 - GAP
 
 
-def _draw_figures(surface: pygame.Surface, status: Status, middle: int) -> int:
-    """Frames a second, latency, tick; gives the x where they end."""
+def _draw_figures(surface: pygame.Surface, status: Status, right: int, middle: int) -> int:
+    """Frames a second, latency and tick, as many as fit left of `right`; gives the x where they end."""
     latency = "-" if status.latency_ms is None else f"{status.latency_ms:.0f}"
     x = MARGIN
     for value, unit, widest in (
@@ -102,13 +104,15 @@ def _draw_figures(surface: pygame.Surface, status: Status, middle: int) -> int:
         (f"{status.tick}", "ticks", "000000"),
     ):
         column = width_of(widest)  # figures keep their place while they change
+        if x + column + WORD_GAP + width_of(unit) > right:
+            break
         text(surface, value, x + column - width_of(value), middle, TEXT)
-        x = text(surface, unit, x + column + 5, middle, FAINT) + GAP
+        x = text(surface, unit, x + column + WORD_GAP, middle, FAINT) + GAP
     return x - GAP
 
 
-def _draw_tools(surface: pygame.Surface, status: Status, middle: int) -> int:
-    """Palette, brush and strength; gives the x where they end."""
+def _draw_tools(surface: pygame.Surface, status: Status, right: int, middle: int) -> int:
+    """Palette, and brush and strength if they fit left of `right`; gives the x where they end."""
     x = text(surface, "Paused", MARGIN, middle, ACCENT) + GAP
     for index, (_, colour) in enumerate(PALETTE):
         _draw_swatch(surface, colour, str(index + 1), x, middle, chosen=index == status.slot)
@@ -116,10 +120,13 @@ def _draw_tools(surface: pygame.Surface, status: Status, middle: int) -> int:
     if status.slot is None:
         _draw_swatch(surface, status.colour, "", x, middle, chosen=True)
         x += SWATCH_STEP
-    x = text(surface, "brush", x + GAP - 5, middle, FAINT) + 5
-    x = text(surface, f"{status.radius} px", x, middle, TEXT)
-    x = text(surface, "re-dream", x + GAP, middle, FAINT) + 5
-    return text(surface, f"{status.strength:.1f}", x, middle, TEXT)
+    x -= GAP // 2
+    for name, value in (("brush", f"{status.radius} px"), ("re-dream", f"{status.strength:.1f}")):
+        if x + GAP + width_of(name) + WORD_GAP + width_of(value) > right:
+            break
+        x = text(surface, name, x + GAP, middle, FAINT) + WORD_GAP
+        x = text(surface, value, x, middle, TEXT)
+    return x
 
 
 def _draw_swatch(surface: pygame.Surface, colour: Colour, name: str, left: int, middle: int, *, chosen: bool) -> None:
