@@ -89,8 +89,13 @@ def rotation_grid(pitch: Tensor, turn: Tensor, size: tuple[int, int], field_of_v
 
 
 def warp(frames: Tensor, grid: Tensor) -> Tensor:
-    """`frames` [b, c, h, w] sampled at `grid` [b, h, w, 2], the border repeated outside."""
+    """`frames` [b, c, h, w] sampled at `grid` [b, h, w, 2] between pixels, the border repeated outside."""
     return functional.grid_sample(frames, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def pick(frames: Tensor, grid: Tensor) -> Tensor:
+    """As `warp`, but each pixel is one of the old ones, so that edges stay hard however often it is done."""
+    return functional.grid_sample(frames, grid, mode="nearest", padding_mode="border", align_corners=False)
 
 
 def travel_shift(

@@ -1,10 +1,11 @@
 """One noised frame, its past and an action in; the clean frame and what the model knows about it out.
 
 The hybrid of RECIPES: tokens of 16x16 pixels carry what happens, a light head at a quarter of the resolution draws it.
-Every pixel of the new frame is a mixture of three candidates: the frame before as the camera's turn and travel move
-it, the frame before as it stands, and a newly painted pixel. The turn is known; the travel and the depth of the scene
-are predicted, and geometry makes the parallax of them, to which the head adds what moves by itself. What does not change is
-thus copied exactly and what moves is moved rather than drawn again, and only what comes into view has to be invented.
+Every pixel of the new frame is a mixture of candidates: the frame before as the camera's turn and travel move it (once
+by picking the nearest pixel, which stays sharp for ever, once by mixing neighbours, which is smooth and has gradients),
+the frame before as it stands, and a newly painted pixel. The turn is known; the travel and the depth of the scene are
+predicted, and geometry makes the parallax of them, to which the head adds what moves by itself. What does not change
+is thus copied exactly, what moves is moved rather than drawn again, and only what comes into view is invented.
 Letters: b batch, t frames, h w pixels, p tokens of a frame, d width.
 """
 
@@ -57,8 +58,10 @@ class Prediction(NamedTuple):
     """What each memory layer should remember of the given frames."""
 
 
+CANDIDATES = 4
+"""Of each pixel: the frame before moved, by its nearest pixels and by mixing neighbours, the frame before, paint."""
 MOVED_FIRST = 3.0
-"""Head start, in logits, of the moved frame among the three candidates."""
+"""Head start, in logits, of the moved frames among the candidates."""
 
 
 FIRST_DEPTH = 2.5
@@ -89,7 +92,7 @@ class DetailHead(nn.Module):
         self.config = config
         c, side = config.cell_width, config.patch // config.cell
         self.colours = 3 * config.cell**2
-        self.choices = 3 * config.cell**2
+        self.choices = CANDIDATES * config.cell**2
         self.spread = nn.Linear(config.width, c * side**2)
         self.join = nn.Conv2d(c + 3 * self.colours, c, 1)
         self.convolve = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for _ in range(3))
@@ -97,13 +100,13 @@ class DetailHead(nn.Module):
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
         with torch.no_grad():  # an untrained model moves the frame before with the camera
-            self.out.bias[self.colours : self.colours + config.cell**2] = MOVED_FIRST
+            self.out.bias[self.colours : self.colours + 2 * config.cell**2] = MOVED_FIRST
             self.out.bias[-1] = FIRST_DEPTH
 
     def forward(
         self, tokens: Tensor, noised: Tensor, turned: Tensor, before: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """tokens [b, p, d] and three pictures [b, 3, h, w] -> painted picture [b, 3, h, w], mixing weights [b, 3, h, w],
+        """tokens [b, p, d] and three pictures [b, 3, h, w] -> painted picture [b, 3, h, w], mixing weights [b, 4, h, w],
         flow [b, h/cell, w/cell, 2] and log depth [b, h/cell, w/cell]."""
         cell, side = self.config.cell, self.config.patch // self.config.cell
         rows = noised.shape[-2] // self.config.patch
@@ -177,8 +180,9 @@ class WorldModel(nn.Module):
         fine_flow = functional.interpolate(
             flow.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
         )
-        moved = geometry.warp(before, grid + fine_flow.permute(0, 2, 3, 1))
-        frame = weights[:, :1] * moved + weights[:, 1:2] * before + weights[:, 2:] * painted
+        source = grid + fine_flow.permute(0, 2, 3, 1)
+        candidates = (geometry.pick(before, source), geometry.warp(before, source), before, painted)
+        frame = sum(weights[:, index, None] * candidate for index, candidate in enumerate(candidates))
         return Prediction(
             frame=frame.unflatten(0, (b, t)),
             flow=flow.unflatten(0, (b, t)),

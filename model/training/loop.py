@@ -44,7 +44,7 @@ class LoopConfig:
     clip: float = 1.0
     average: float = 0.998
     """Decay of the running average of the weights."""
-    checkpoint_seconds: float = 180.0
+    checkpoint_seconds: float = 240.0
     log_seconds: float = 5.0
 
 
@@ -186,7 +186,7 @@ def run_phase(
         bar.n = min(round(spent), bar.total)
         bar.set_postfix(step=step, frame=f"{pending['frame'][-1]:.4f}", refresh=False)
         bar.refresh()
-        if processes.leads and spent - last_log >= config.log_seconds:
+        if processes.leads and (spent - last_log >= config.log_seconds or spent >= seconds):
             means = {key: float(np.mean(values)) for key, values in pending.items()}
             record = {
                 "step": step, "seconds": round(spent, 1), "frames_per_second": round(frames / (spent - last_log), 1),

@@ -33,7 +33,7 @@ OWN_PAST = 0.5
 TEACHER_TARGETS = 0.5
 """Share of the student's other batches whose target is the end of the teacher's path from the same noise."""
 TEACHER_STEPS = 4
-SAMPLE_TICKS = 24
+SAMPLE_TICKS = 18
 
 
 def choose_device() -> torch.device:
@@ -122,8 +122,8 @@ def distill_losses(teacher: WorldModel, steps: int) -> Callable[[nn.Module, Batc
 
 
 def _sampler(shards: ShardSet, steps: int, device: torch.device) -> Callable[[nn.Module, Path], None]:
-    """Draws `samples.png`: every third frame of four windows, the truth above the dream."""
-    batch = shards.batch(np.random.default_rng(0), 4, SAMPLE_TICKS, cold=0.5).to(device)
+    """Draws `samples.png`: every third frame of three windows, the truth above the dream."""
+    batch = shards.batch(np.random.default_rng(0), 3, SAMPLE_TICKS, cold=0.5).to(device)
 
     def sample(model: nn.Module, folder: Path) -> None:
         generator = torch.Generator(device).manual_seed(0)

@@ -1,0 +1,323 @@
+"""The network: geometry, causality, memory, sampling, weights and the two backends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.model import flow, geometry
+from reverie.model.config import PRESETS, ModelConfig, preset
+from reverie.model.errors import ModelError
+from reverie.model.layers import Memory
+from reverie.model.onnx_export import example_inputs, export
+from reverie.model.signature import OUTPUTS
+from reverie.model.step import to_bytes, to_unit
+from reverie.model.weights import STUDENT, fingerprint, load_model, model_folder, open_backend, save_model
+from reverie.model.world_model import Context, WorldModel, causal_ages
+
+FIELD = 70.0
+CONFIG = preset("test")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors are slower on two threads than on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def noisy_model(config: ModelConfig = CONFIG, seed: int = 0) -> WorldModel:
+    """A model none of whose parts is silent, as zero-initialised ones are."""
+    torch.manual_seed(seed)
+    model = WorldModel(config).eval().requires_grad_(False)
+    for weight in model.parameters():
+        weight.add_(torch.randn_like(weight) * 0.05)
+    return model
+
+
+def random_context(b: int, t: int, config: ModelConfig = CONFIG, seed: int = 0) -> tuple[torch.Tensor, Context]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    context = Context(
+        past=normal(b, t, len(config.history), 3, *config.size).clamp(-1, 1),
+        action=normal(b, t, 25).abs(),
+        turn=normal(b, t, 2) * 4,
+        pitch=normal(b, t) * 10,
+        context_noise=torch.zeros(b, t),
+    )
+    return normal(b, t, 3, *config.size), context
+
+
+def pick(context: Context, index: slice) -> Context:
+    return Context(*(item[:, index] for item in context))
+
+
+# Geometry
+
+
+def test_no_turn_leaves_every_pixel_in_place() -> None:
+    frames = torch.rand(2, 3, 32, 48)
+    grid = geometry.rotation_grid(torch.tensor([0.0, 30.0]), torch.zeros(2, 2), (32, 48), FIELD)
+    assert torch.allclose(geometry.warp(frames, grid), frames, atol=1e-4)
+
+
+@pytest.mark.parametrize(("turn", "axis", "sign"), [((0.0, 5.0), 0, 1), ((5.0, 0.0), 1, 1), ((0.0, -5.0), 0, -1)])
+def test_a_turn_looks_up_the_pixel_at_the_tangent_of_its_angle(turn, axis, sign) -> None:
+    size = (96, 160)
+    grid = geometry.rotation_grid(torch.zeros(1), torch.tensor([turn]), size, FIELD)
+    middle = grid[0, 47:49, 79:81].mean((0, 1))
+    pixels = middle * torch.tensor([80.0, 48.0])
+    expected = geometry.focal_length(96, FIELD) * np.tan(np.deg2rad(5.0))
+    assert pixels[axis] == pytest.approx(sign * expected, abs=0.02)
+    assert pixels[1 - axis] == pytest.approx(0.0, abs=0.02)
+
+
+def test_turning_there_and_back_is_no_turn() -> None:
+    pitch, turn = torch.tensor([12.0]), torch.tensor([[7.0, -20.0]])
+    there = geometry.turn_back(pitch, turn)
+    back = geometry.turn_back(pitch + turn[:, 0], -turn)
+    assert torch.allclose(there @ back, torch.eye(3)[None], atol=1e-5)
+
+
+def test_walking_towards_a_wall_spreads_it_from_the_middle() -> None:
+    size = (96, 160)
+    depth = torch.full((1, 24, 40), 4.0)
+    shift, points = geometry.travel_shift(
+        depth, torch.zeros(1), torch.zeros(1, 2), torch.tensor([[0.0, 0.0, 1.0]]), size, FIELD
+    )
+    assert torch.allclose(points[..., 2], torch.tensor(5.0))  # the wall was a metre farther before
+    rays = geometry.pixel_rays(*size, FIELD, 4)
+    here = rays[..., :2] * geometry.focal_length(96, FIELD) / torch.tensor([80.0, 48.0])
+    assert torch.allclose(shift[0], here * (4 / 5 - 1), atol=1e-4)
+    assert geometry.visible_before(points, torch.full((1, 24, 40), 5.0), size, FIELD).all()
+    assert not geometry.visible_before(points, torch.full((1, 24, 40), 1.0), size, FIELD).any()
+
+
+def test_the_true_motion_of_the_voxel_world_explains_its_frames() -> None:
+    """Depth and poses of the exact world, put through our geometry, must predict its next frame better than a copy."""
+    from reverie.simulator.action import Action
+    from reverie.simulator.voxel import physics
+    from reverie.simulator.voxel.world import VoxelWorld
+
+    world = VoxelWorld()
+    before = world.start("plains", 5)
+    for _ in range(10):
+        before = world.step(before, Action(forward=True))
+    after = world.step(before, Action(forward=True, camera=(1.0, 6.0)))
+    from reverie.model.training.data import camera_motion
+
+    eye = np.array([(*physics.eye(state.body), *world.pose(state)[3:]) for state in (before, after)], np.float32)
+    turn, pitch, travel = (torch.from_numpy(item) for item in camera_motion(eye, np.zeros((1, 25), np.float32)))
+    depth = torch.from_numpy(world.depth(after)[2::4, 2::4].astype(np.float32))[None].clamp(max=64)
+    shift, _ = geometry.travel_shift(depth, pitch, turn, travel, (96, 160), FIELD)
+    shift = torch.nn.functional.interpolate(shift.permute(0, 3, 1, 2), (96, 160), mode="bilinear").permute(0, 2, 3, 1)
+    grid = geometry.rotation_grid(pitch, turn, (96, 160), FIELD)
+    first, second = (to_unit(torch.from_numpy(world.frame(state).copy()))[None] for state in (before, after))
+    view = (slice(None), slice(None), slice(4, 72), slice(8, 120))  # without the picture's rim, hotbar and hand
+
+    def error(guess: torch.Tensor) -> float:
+        return float((guess - second)[view].abs().mean())
+
+    copied, turned = error(first), error(geometry.warp(first, grid))
+    moved = error(geometry.warp(first, grid + shift))
+    assert turned < 0.7 * copied
+    assert moved < 0.9 * turned
+
+
+# The network
+
+
+def test_frames_do_not_depend_on_later_ones() -> None:
+    model = noisy_model()
+    noised, context = random_context(1, 4)
+    level, size = torch.rand(1, 4), torch.ones(1, 4)
+    ages = causal_ages(1, 4, CONFIG.memory, torch.device("cpu"))
+    first = model(noised, level, size, context, ages)
+    changed = noised.clone()
+    changed[:, 3] += 1
+    second = model(changed, level, size, context, ages)
+    assert torch.equal(first.frame[:, :3], second.frame[:, :3])
+    assert not torch.equal(first.frame[:, 3], second.frame[:, 3])
+
+
+def test_one_frame_at_a_time_with_a_memory_equals_all_at_once() -> None:
+    model = noisy_model()
+    t = CONFIG.memory + 3
+    noised, context = random_context(2, t)
+    level, size = torch.rand(2, t), torch.ones(2, t)
+    whole = model(noised, level, size, context, causal_ages(2, t, CONFIG.memory, torch.device("cpu")))
+    kept: list[Memory] = []
+    for index in range(t):
+        now = slice(index, index + 1)
+        recent = kept[-CONFIG.memory :]
+        memory = None
+        if recent:
+            memory = [Memory(torch.cat([m.keys for m in recent], 1), torch.cat([m.values for m in recent], 1))]
+        ages = torch.arange(len(recent), -1, -1).float().expand(2, 1, -1)
+        one = model(noised[:, now], level[:, now], size[:, now], pick(context, now), ages, memory)
+        kept.append(one.memory[0])
+        assert torch.allclose(one.frame, whole.frame[:, now], atol=1e-4)
+
+
+def test_the_order_of_the_ring_does_not_matter() -> None:
+    model = noisy_model()
+    noised, context = random_context(1, 1)
+    keys, values = (torch.randn(1, CONFIG.memory, 6, 16) for _ in range(2))
+    ages = torch.tensor([[3.0, 1.0, 2.0, -1.0]])
+    order = torch.tensor([2, 3, 1, 0])
+
+    def dream(order: torch.Tensor) -> torch.Tensor:
+        all_ages = torch.cat((ages[:, order], torch.zeros(1, 1)), 1)[:, None]
+        memory = [Memory(keys[:, order], values[:, order])]
+        return model(noised, torch.zeros(1, 1), torch.ones(1, 1), context, all_ages, memory).frame
+
+    assert torch.allclose(dream(torch.arange(4)), dream(order), atol=1e-5)
+    values[:, 3] += 100  # an empty place says nothing
+    assert torch.allclose(dream(torch.arange(4)), dream(order), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(32, 48), (48, 32), (64, 64)])
+def test_any_multiple_of_the_patch_is_a_frame(size) -> None:
+    config = replace(CONFIG, size=size)
+    noised, context = random_context(1, 2, config)
+    out = noisy_model(config)(
+        noised, torch.zeros(1, 2), torch.ones(1, 2), context, causal_ages(1, 2, 4, torch.device("cpu"))
+    )
+    assert out.frame.shape == (1, 2, 3, *size)
+    assert out.depth.shape == (1, 2, size[0] // 4, size[1] // 4)
+
+
+def test_an_untrained_model_moves_the_frame_with_the_camera() -> None:
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG).eval()
+    noised, context = random_context(1, 1)
+    out = model(noised, torch.zeros(1, 1), torch.ones(1, 1), context, torch.zeros(1, 1, 1)).frame[0]
+    grid = geometry.rotation_grid(context.pitch[0], context.turn[0], CONFIG.size, FIELD)
+    turned = geometry.warp(context.past[0, :, 0], grid)
+    before = context.past[0, :, 0]
+    assert (out - turned).abs().mean() < 0.5 * (out - before).abs().mean()
+
+
+# Flow
+
+
+def test_sampling_with_a_perfect_denoiser_gives_the_frame() -> None:
+    clean, noise = np.random.default_rng(0).standard_normal((2, 1, 3, 4, 4))
+    for steps in (1, 2, 8):
+        levels: list[float] = []
+
+        def denoise(z, level, size, steps=steps, levels=levels):
+            levels.append(level)
+            expected = flow.noised(clean, noise, np.full(1, level))
+            assert np.allclose(z, expected)
+            assert size == pytest.approx(1 / steps)
+            return clean
+
+        assert np.allclose(flow.sample(denoise, noise, steps), clean)
+        assert levels == pytest.approx([step / steps for step in range(steps)])
+
+
+def test_bytes_survive_the_way_to_numbers_and_back() -> None:
+    frames = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(1, 16, 16, 3)
+    assert torch.equal(to_bytes(to_unit(frames)), frames)
+
+
+# Configuration and weights
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_configurations_survive_json(name) -> None:
+    config = preset(name)
+    assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"depth": "deep"}, {"extra": 1}, {"size": [90, 160]}, {"steps": 3}, {"heads": 3}, {"history": []}],
+)
+def test_configurations_that_make_no_sense_are_refused(change) -> None:
+    with pytest.raises(ModelError):
+        ModelConfig.from_dict({**CONFIG.to_dict(), **change})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A small model folder with an export."""
+    path = tmp_path_factory.mktemp("model")
+    save_model(path, CONFIG, noisy_model().state_dict())
+    export(str(path), str(path))
+    return path
+
+
+def test_weights_come_back_as_they_were_rounded(folder) -> None:
+    loaded = load_model(folder).state_dict()
+    for name, weight in noisy_model().state_dict().items():
+        assert torch.equal(loaded[name], weight.half().float()), name
+
+
+def test_damaged_weights_are_refused_in_one_line(folder, tmp_path) -> None:
+    for name in ("config.json", STUDENT):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    good = (tmp_path / STUDENT).read_bytes()
+    other = replace(CONFIG, width=64, heads=4)
+    save_model(tmp_path / "other", other, WorldModel(other).state_dict())
+    for bad in (good[: len(good) // 2], b"", b"\xff" * 64, (tmp_path / "other" / STUDENT).read_bytes()):
+        (tmp_path / STUDENT).write_bytes(bad)
+        with pytest.raises(ModelError) as caught:
+            load_model(tmp_path)
+        assert "\n" not in str(caught.value)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ModelError):
+        load_model(tmp_path)
+    with pytest.raises(ModelError):
+        model_folder("no-such-model")
+    with pytest.raises(ModelError):
+        open_backend(folder, "openvino")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG.to_dict()))
+    (tmp_path / "step.onnx").write_bytes(b"not a graph")
+    with pytest.raises(ModelError):
+        open_backend(tmp_path, "onnx")
+
+
+def test_the_fingerprint_names_the_weights(folder, tmp_path) -> None:
+    save_model(tmp_path, CONFIG, noisy_model(seed=1).state_dict())
+    assert fingerprint(folder) == fingerprint(folder)
+    assert fingerprint(folder) != fingerprint(tmp_path)
+
+
+# Backends
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_onnx_runtime_agrees_with_torch(folder, batch) -> None:
+    inputs = example_inputs(CONFIG, batch, seed=batch)
+    reference, fast = (open_backend(folder, name, "cpu").run(inputs) for name in ("torch", "onnx"))
+    for name in OUTPUTS:
+        assert reference[name].shape == fast[name].shape
+        assert reference[name].dtype == fast[name].dtype
+        tolerance = 1 if name == "frame" else 2e-4 * max(1.0, float(np.abs(reference[name]).max()))
+        assert np.abs(reference[name].astype(float) - fast[name]).max() <= tolerance, name
+
+
+def test_both_backends_dream_the_same_32_frames(folder) -> None:
+    from reverie.simulator.action import Action
+    from reverie.simulator.dream import DreamWorld
+
+    image = np.random.default_rng(3).integers(0, 256, (*CONFIG.size, 3), np.uint8)
+    worlds = [DreamWorld(open_backend(folder, name, "cpu"), "test") for name in ("torch", "onnx")]
+    states = [world.start(image, 5) for world in worlds]
+    for tick in range(32):
+        action = Action(forward=tick % 3 == 0, camera=(1.0, -4.0 if tick > 12 else 3.0))
+        states = [world.step(state, action) for world, state in zip(worlds, states)]
+        first, second = (world.frame(state).astype(int) for world, state in zip(worlds, states))
+        assert np.abs(first - second).mean() < 0.05

@@ -1,0 +1,268 @@
+"""Shards, losses, phases: small, but the real thing from recordings to a model that dreams."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.model.config import preset
+from reverie.model.errors import ModelError
+from reverie.model.training.data import Batch, ShardSet, camera_motion
+from reverie.model.training.losses import fact_losses, frame_losses, haar_distance
+from reverie.model.training.phases import last_record, train_phase
+from reverie.model.training.pictures import sheet, write_png
+from reverie.model.training.rollout import rollout, with_own_past
+from reverie.model.training.shards import Shard, ShardWriter
+from reverie.model.world_model import Prediction, WorldModel
+from reverie.simulator.errors import ReverieError
+from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shard
+
+CONFIG = preset("test")
+PLAN = ShardPlan(size=CONFIG.size, rows=160, episode=(60, 80), edit_every=20.0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors are slower on two threads than on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> Path:
+    """One small shard of the voxel world."""
+    folder = tmp_path_factory.mktemp("shards")
+    write_shard(folder / "00000", 0, 3, PLAN)
+    return folder
+
+
+def test_a_shard_holds_what_was_played(shards) -> None:
+    shard = Shard.open(shards / "00000")
+    assert shard.rows == PLAN.rows
+    assert shard.size == CONFIG.size
+    columns = shard.columns
+    assert columns["frames"].std() > 10
+    assert np.isfinite(columns["eye"]).all()
+    assert columns["edited"].sum() > 0
+    episodes = columns["episode"][: shard.rows]
+    assert set(np.unique(shard.starts)) == {
+        int(np.flatnonzero(episodes == number)[0]) for number in np.unique(episodes)
+    }
+
+
+def test_the_same_numbers_play_the_same_shard(shards, tmp_path) -> None:
+    write_shard(tmp_path / "again", 0, 3, PLAN)
+    first, second = Shard.open(shards / "00000").columns, Shard.open(tmp_path / "again").columns
+    assert all(np.array_equal(first[name], second[name], equal_nan=name in ("eye", "depth")) for name in first)
+
+
+def test_unfinished_and_damaged_shards_are_no_shards(shards, tmp_path) -> None:
+    ShardWriter(tmp_path / "open", 4, CONFIG.size)
+    assert ShardSet([tmp_path], CONFIG).rescan() == 0
+    with pytest.raises(ModelError):
+        Shard.open(tmp_path / "open")
+    with pytest.raises(ModelError):
+        ShardSet([tmp_path], CONFIG).batch(np.random.default_rng(0), 1, 2, 0.0)
+    with pytest.raises(ModelError):
+        ShardSet([shards], preset("tiny"))
+
+
+def test_windows_are_consecutive_rows_of_one_episode(shards) -> None:
+    source = ShardSet([shards], CONFIG)
+    columns = next(iter(source.shards.values())).columns
+    index = {columns["frames"][row].tobytes(): row for row in range(PLAN.rows)}
+    rng = np.random.default_rng(0)
+    for cold in (0.0, 1.0):
+        for _ in range(20):
+            window = source.window(rng, 5, cold)
+            rows = [index[frame.tobytes()] for frame in window["past"]]
+            real = rows[CONFIG.past - int(window["known"]) :]
+            # Standing still repeats a frame, and the index knows only its last row; so compare pictures, not rows.
+            start = real[-1] - len(real) + 1
+            assert all(
+                np.array_equal(columns["frames"][start + k], window["past"][len(rows) - len(real) + k])
+                for k in range(len(real))
+            )
+            assert len(set(columns["episode"][start : real[-1] + 1])) == 1
+            if cold == 1.0:
+                assert int(window["known"]) == 1
+                assert (window["past"][: CONFIG.past] == window["past"][CONFIG.past - 1]).all()
+
+
+def test_camera_motion_is_in_the_players_own_axes() -> None:
+    # Looking along -x (yaw 90), a step to -x is ahead, to -z is to the right, up is minus down.
+    eye = np.array([[0, 0, 0, 90, 10], [-2, 1, -3, 95, 7], [-2, 1, -3, -175, 7]], np.float32)
+    turn, pitch, travel = camera_motion(eye, np.zeros((2, 25), np.float32))
+    assert travel[0] == pytest.approx([3, -1, 2], abs=1e-5)
+    assert turn[0] == pytest.approx([-3, 5])
+    assert turn[1] == pytest.approx([0, 90])
+    assert pitch == pytest.approx([10, 7])
+    unknown = np.full((2, 5), np.nan, np.float32)
+    action = np.zeros((1, 25), np.float32)
+    action[0, 15:17] = 0.1, -0.2
+    turn, pitch, travel = camera_motion(unknown, action)
+    assert turn[0] == pytest.approx([2, -4])
+    assert pitch[0] == 0
+    assert np.isnan(travel).all()
+
+
+def perfect(batch: Batch) -> Prediction:
+    """What a model would say that knows the truth."""
+    from reverie.model import geometry
+
+    b, t = batch.action.shape[:2]
+    depth = batch.depth[:, 1:].clamp(max=64.0)
+    size = tuple(batch.past.shape[2:4])
+    shift, _ = geometry.travel_shift(
+        depth.flatten(0, 1), batch.pitch.flatten(), batch.turn.flatten(0, 1), batch.travel.flatten(0, 1), size, 70.0
+    )
+    return Prediction(
+        frame=torch.zeros(1),
+        flow=shift.unflatten(0, (b, t)),
+        depth=torch.log1p(depth),
+        travel=batch.travel,
+        events=(batch.events.clamp(max=1) * 2 - 1) * 30,
+        pitch=(batch.pitch + batch.turn[..., 0]) / 90,
+        memory=[],
+    )
+
+
+def test_the_truth_has_no_loss_and_anything_else_has(shards) -> None:
+    batch = ShardSet([shards], CONFIG).batch(np.random.default_rng(1), 8, 4, 0.0)
+    truth = perfect(batch)
+    for name, loss in fact_losses(truth, batch, CONFIG).items():
+        assert float(loss) < 1e-3, name
+    wrong = truth._replace(
+        flow=truth.flow + 0.1,
+        depth=truth.depth + 1,
+        travel=truth.travel + 1,
+        events=-truth.events,
+        pitch=truth.pitch + 1,
+    )
+    for name, loss in fact_losses(wrong, batch, CONFIG).items():
+        assert float(loss) > 0.5, name
+
+
+def test_edits_are_not_asked_for() -> None:
+    frames = torch.rand(1, 2, 3, 16, 16)
+    target = frames.clone()
+    target[:, 1] += 1
+    usable = frame_losses(frames, target, frames, torch.tensor([[1.0, 0.0]]))
+    assert float(usable["frame"]) == 0
+    both = frame_losses(frames, target, frames, torch.tensor([[1.0, 1.0]]))
+    assert float(both["frame"]) > 0.5
+
+
+def test_the_haar_distance_sees_detail_and_not_brightness() -> None:
+    flat, board = torch.full((1, 3, 16, 16), 0.5), torch.zeros(1, 3, 16, 16)
+    board[..., ::2, ::2] = 1.0
+    assert float(haar_distance(flat)) == pytest.approx(0.0, abs=1e-6)
+    assert float(haar_distance(board)) > 0.1
+
+
+def test_a_rollout_is_its_own_past(shards) -> None:
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG).eval()
+    batch = ShardSet([shards], CONFIG).batch(np.random.default_rng(2), 2, 6, 0.0)
+    first = rollout(model, batch, 1, torch.Generator().manual_seed(1))
+    again = rollout(model, batch, 1, torch.Generator().manual_seed(1))
+    assert torch.equal(first, again)
+    assert first.shape == (2, 6, *CONFIG.size, 3)
+    own = with_own_past(batch, first)
+    assert torch.equal(own.past[:, -6:], first)
+    assert torch.equal(own.past[:, : CONFIG.past], batch.past[:, : CONFIG.past])
+    # The later frames follow from the dream alone: other truths make no difference.
+    blind = batch._replace(past=torch.cat((batch.past[:, : CONFIG.past], torch.zeros_like(first)), dim=1))
+    assert torch.equal(rollout(model, blind, 1, torch.Generator().manual_seed(1)), first)
+
+
+def test_training_learns_resumes_and_leaves_a_model(shards, tmp_path) -> None:
+    folder = train_phase("dynamics", [shards], tmp_path, CONFIG, seconds=6, seed=0)
+    log = [json.loads(line) for line in (tmp_path / "dynamics" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["losses"]["depth"] < log[0]["losses"]["depth"]
+    steps = last_record(tmp_path / "dynamics")["step"]
+    train_phase("dynamics", [shards], tmp_path, CONFIG, seconds=9, seed=0, resume=True)
+    resumed = last_record(tmp_path / "dynamics")
+    assert resumed["step"] > steps
+    assert len((tmp_path / "dynamics" / "log.jsonl").read_text().splitlines()) > len(log)
+    train_phase("distill", [shards], tmp_path, CONFIG, seconds=6, seed=0)
+    for phase in ("dynamics", "distill"):
+        for name in ("losses.png", "samples.png"):
+            assert (tmp_path / phase / name).read_bytes().startswith(b"\x89PNG")
+    from reverie.simulator.action import Action
+    from reverie.simulator.dream import DreamWorld
+
+    world = DreamWorld.load(str(folder), backend="torch", device="cpu")
+    state = world.start(np.full((*CONFIG.size, 3), 90, np.uint8), 0)
+    assert world.frame(world.step(state, Action(forward=True))).shape == (*CONFIG.size, 3)
+
+
+def test_two_processes_train_one_model(shards, tmp_path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = (
+        "import sys, hashlib, torch; from pathlib import Path; torch.set_num_threads(1)\n"
+        "from reverie.model.config import preset; from reverie.model.training.phases import train_phase\n"
+        "from reverie.model.weights import load_model\n"
+        f"out = Path({str(tmp_path)!r}); rank = __import__('os').environ['RANK']\n"
+        f"folder = train_phase('dynamics', [Path({str(shards)!r})], out, preset('test'), 4.0)\n"
+    )
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], env={**environment, "RANK": str(rank)}, stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors.decode()[-2000:]
+    assert (tmp_path / "model" / "teacher.safetensors").is_file()
+    assert last_record(tmp_path / "dynamics")["step"] > 0
+
+
+def test_clips_become_shards(tmp_path) -> None:
+    from reverie.simulator.record import record
+
+    record(tmp_path / "clips", episodes=1, ticks=24, seed=4, size=CONFIG.size, player="spinner")
+    (tmp_path / "clips" / "broken.mp4").write_bytes(b"no film")
+    (tmp_path / "clips" / "broken.jsonl").write_text("{}\n")
+    with pytest.warns(UserWarning, match="broken"):
+        assert clips_to_shards(tmp_path / "clips", tmp_path / "shards", CONFIG.size) == 1
+    source = ShardSet([tmp_path / "shards"], replace(CONFIG))
+    batch = source.batch(np.random.default_rng(0), 2, 4, 0.0)
+    assert batch.depth.isnan().all()
+    assert float(batch.turn.abs().max()) > 1.0
+
+
+def test_train_says_what_it_cannot_do(tmp_path) -> None:
+    from reverie.demos.train import train
+
+    for arguments in (
+        {"phase": "tokenizer"},
+        {"phase": "all", "data": str(tmp_path)},
+        {"phase": "all", "preset_name": "x"},
+    ):
+        with pytest.raises(ReverieError) as caught:
+            train(**{"out": str(tmp_path / "out"), "minutes": 0.01, **arguments})
+        assert "\n" not in str(caught.value)
+
+
+def test_pictures_are_readable(tmp_path) -> None:
+    from PIL import Image
+
+    picture = sheet(
+        [np.random.default_rng(0).integers(0, 256, (3, 8, 10, 3), np.uint8), np.zeros((2, 8, 10, 3), np.uint8)]
+    )
+    write_png(tmp_path / "a.png", picture)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), picture)
