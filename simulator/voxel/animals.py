@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from reverie.simulator.voxel.compiled import compiled_fast
-from reverie.simulator.voxel.light import light_at
+from reverie.simulator.voxel.light import light_in
 
 CREATURE_ID = 255
 """What an animal's pixels hold in the block-id image."""
@@ -58,7 +58,7 @@ def _parts() -> np.ndarray:
 
 @compiled_fast
 def _draw(
-    parts, creatures, eye, basis, scale, palette, heights, glow, any_lamp, fog_start, fog_end, haze, murk,
+    parts, creatures, eye, basis, scale, palette, heights, roofs, glow, any_lamp, fog_start, fog_end, haze, murk,
     frame, depth, ids,
 ):  # fmt: skip
     h, w, _ = frame.shape
@@ -108,10 +108,8 @@ def _draw(
                 origin[part, row] = turn[part, row, 0] * ex + turn[part, row, 1] * ey + turn[part, row, 2] * ez
             origin[part, 1] += hip_y
             origin[part, 2] += hip_z
-        wx, wy, wz = eye[0] + px, eye[1] + py + 0.5, eye[2] + pz
-        cell_x, cell_y, cell_z = math.floor(wx), math.floor(wy), math.floor(wz)
-        lr, lg, lb = light_at(
-            palette, heights, glow, any_lamp, cell_x, cell_y, cell_z, wx, wy, wz, 0, 0, 1.0
+        lr, lg, lb = light_in(
+            palette, heights, roofs, glow, any_lamp, eye[0] + px, eye[1] + py + 0.5, eye[2] + pz
         )  # fmt: skip
         fog = min(max((distance - fog_start) / (fog_end - fog_start), 0.0), 1.0)
         fog = fog * fog * (3.0 - 2.0 * fog)
@@ -186,13 +184,12 @@ def _draw(
                 ids[i, j] = CREATURE_ID
 
 
-def draw_creatures(creatures, eye, basis, scale, palette, heights, glow, any_lamp, fog, haze, murk, images) -> None:
+def draw_creatures(creatures, eye, basis, scale, lighting, fog, haze, murk, images) -> None:
     """Draws animals (float32 [n, 6], see `render.View`) over `images` (frame, depth, ids), where nearest.
 
-    `fog` is (start, end) in metres, `haze` the colour it fades to, `murk` how much a metre of water takes (0 in air).
+    `lighting` is what `light_in` takes before the point, `fog` (start, end) in metres, `haze` the colour it fades to,
+    `murk` how much a metre of water takes (0 in air).
     """
     if len(creatures):
-        _draw(
-            _parts(), np.ascontiguousarray(creatures, np.float32), eye, basis, scale, palette, heights, glow, any_lamp,
-            fog[0], fog[1], haze, murk, *images,
-        )  # fmt: skip
+        creatures = np.ascontiguousarray(creatures, np.float32)
+        _draw(_parts(), creatures, eye, basis, scale, *lighting, *fog, haze, murk, *images)

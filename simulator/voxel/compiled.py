@@ -40,3 +40,5 @@ compiled = _decorator()
 """Compiles a function, without the interpreter's lock, cached on disk."""
 compiled_fast = _decorator(fastmath=_FAST, error_model="numpy")
 """The same for the renderer: sums may be reordered, and dividing by zero gives infinity."""
+compiled_inline = _decorator(fastmath=_FAST, error_model="numpy", inline="always")
+"""The same, copied into its callers, for small functions of the innermost loop."""

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from reverie.simulator.voxel.blocks import BLOCK_ID, SIZE_X, SIZE_Y, SIZE_Z, VIEW_DISTANCE
-from reverie.simulator.voxel.compiled import compiled_fast
+from reverie.simulator.voxel.compiled import compiled_fast, compiled_inline
 from reverie.simulator.voxel.sky import AMBIENT, SUNLIGHT
 
 BRICK_BITS = 2
@@ -39,15 +39,22 @@ _CAVE_LIGHT = 0.42
 _SUN_SHARE = 0.66
 """How much of the light from an open sky is the sun's (or moon's); ambient light makes up the rest."""
 _BRIGHTEST = 1.15
+_WELL_LIT = 0.95
+"""Openness above which light from the side adds nothing."""
+_SIDES_ENOUGH = 6.0
+"""How many open places of the eight that are looked at give all the light from the side."""
+_DEEPEST = int(_SKY_FALLOFF)
+_OPEN = np.array([1.0] + [_UNDER_ROOF * (1.0 - deep / _SKY_FALLOFF) for deep in range(1, _DEEPEST + 1)])
+"""Openness of a cell by how many blocks below the roof it is, 0 in the open."""
 
 
-@compiled_fast
+@compiled_inline
 def cell_index(x, y, z):
     """Where a cell is in the flattened blocks; constant strides keep multiplications out of the inner loop."""
     return ((x & (SIZE_X - 1)) * SIZE_Y + (y & (SIZE_Y - 1))) * SIZE_Z + (z & (SIZE_Z - 1))
 
 
-@compiled_fast
+@compiled_inline
 def brick_index(x, y, z):
     """Where the brick of a cell is in the flattened bricks."""
     bx, by, bz = (
@@ -185,38 +192,51 @@ def lamp_field(blocks, bricks):
 
 
 @compiled_fast
+def roofs_of(heights):
+    """int16 [256 * 256]: of `heights` (int16 [256, 256]) the greatest within one column around each."""
+    along = np.empty_like(heights)
+    for x in range(SIZE_X):
+        for z in range(1, SIZE_Z - 1):
+            along[x, z] = max(heights[x, z], max(heights[x, z - 1], heights[x, z + 1]))
+        along[x, 0] = max(heights[x, 0], max(heights[x, SIZE_Z - 1], heights[x, 1]))
+        along[x, SIZE_Z - 1] = max(heights[x, SIZE_Z - 1], max(heights[x, SIZE_Z - 2], heights[x, 0]))
+    roofs = np.empty_like(heights)
+    for x in range(SIZE_X):
+        low, high = (x - 1) & (SIZE_X - 1), (x + 1) & (SIZE_X - 1)
+        for z in range(SIZE_Z):
+            roofs[x, z] = max(along[x, z], max(along[low, z], along[high, z]))
+    return roofs.reshape(-1)
+
+
+@compiled_inline
 def lamp_light(glow, x, y, z):
-    """Trilinear lamp light at a point."""
+    """Trilinear lamp light at a point; `glow` is flattened."""
     x, y, z = x / BRICK, min(max(y / BRICK, 0.0), BRICKS_Y - 0.01), z / BRICK
     ix, iy, iz = math.floor(x), math.floor(y), math.floor(z)
     x, y, z = x - ix, y - iy, z - iz
-    mx, mz = BRICKS_X - 1, BRICKS_Z - 1
-    x0, x1, z0, z1 = ix & mx, (ix + 1) & mx, iz & mz, (iz + 1) & mz
-    low = (glow[x0, iy, z0] * (1 - z) + glow[x0, iy, z1] * z) * (1 - x) + (
-        glow[x1, iy, z0] * (1 - z) + glow[x1, iy, z1] * z
-    ) * x
-    iy += 1
-    high = (glow[x0, iy, z0] * (1 - z) + glow[x0, iy, z1] * z) * (1 - x) + (
-        glow[x1, iy, z0] * (1 - z) + glow[x1, iy, z1] * z
-    ) * x
-    return low * (1 - y) + high * y
+    mx, mz, rise = BRICKS_X - 1, BRICKS_Z - 1, BRICKS_Y + 1
+    near_x, far_x = ((ix & mx) * rise + iy) * BRICKS_Z, (((ix + 1) & mx) * rise + iy) * BRICKS_Z
+    near_z, far_z = iz & mz, (iz + 1) & mz
+    a = glow[near_x + near_z] * (1 - z) + glow[near_x + far_z] * z
+    b = glow[far_x + near_z] * (1 - z) + glow[far_x + far_z] * z
+    low = a * (1 - x) + b * x
+    near_x += BRICKS_Z
+    far_x += BRICKS_Z
+    a = glow[near_x + near_z] * (1 - z) + glow[near_x + far_z] * z
+    b = glow[far_x + near_z] * (1 - z) + glow[far_x + far_z] * z
+    return low * (1 - y) + (a * (1 - x) + b * x) * y
 
 
-@compiled_fast
+@compiled_inline
 def _open_sky(heights, cx, cy, cz):
     """1 for a cell in the open, less the deeper it lies under a roof."""
-    under = heights[cx & (SIZE_X - 1), cz & (SIZE_Z - 1)] - cy
-    if under < 0:
-        return 1.0
-    return _UNDER_ROOF * max(0.0, 1.0 - (under + 1) / _SKY_FALLOFF)
+    under = heights[(cx & (SIZE_X - 1)) * SIZE_Z + (cz & (SIZE_Z - 1))] - cy + 1
+    return _OPEN[min(max(under, 0), _DEEPEST)]
 
 
 @compiled_fast
-def sky_light(heights, cx, cy, cz, fx, fz, nx, nz):
-    """0-1: how open to the sky the cell (cx, cy, cz) is, softened by a quadratic spline over its neighbours.
-
-    (fx, fz) 0-1 is the place inside the cell, (nx, nz) the way its wall looks (0, 0 for floors and ceilings).
-    """
+def _partly_open(heights, cx, cy, cz, fx, fz, nx, nz):
+    """0-1: openness softened by a quadratic spline over the neighbours, and helped by light from the side."""
     ax, bx, gx = 0.5 * (1 - fx) * (1 - fx), 0.5 + fx * (1 - fx), 0.5 * fx * fx
     az, bz, gz = 0.5 * (1 - fz) * (1 - fz), 0.5 + fz * (1 - fz), 0.5 * fz * fz
     seen = 0.0
@@ -226,22 +246,27 @@ def sky_light(heights, cx, cy, cz, fx, fz, nx, nz):
         row += bz * _open_sky(heights, cx + dx, cy, cz)
         row += gz * _open_sky(heights, cx + dx, cy, cz + 1)
         seen += wx * row
-    if seen < 0.95:  # light from the side
+    if seen < _WELL_LIT:
         px, pz = cx + 2 * nx, cz + 2 * nz
         r = _SIDE_REACH
         side = _open_sky(heights, px - r, cy, pz) + _open_sky(heights, px + r, cy, pz)
         side += _open_sky(heights, px, cy, pz - r) + _open_sky(heights, px, cy, pz + r)
         side += _open_sky(heights, px - 1, cy, pz - 1) + _open_sky(heights, px + 1, cy, pz - 1)
         side += _open_sky(heights, px - 1, cy, pz + 1) + _open_sky(heights, px + 1, cy, pz + 1)
-        seen += (1.0 - seen) * _SIDEWAYS * min(side / 6.0, 1.0)
+        seen += (1.0 - seen) * _SIDEWAYS * min(side / _SIDES_ENOUGH, 1.0)
     return seen
 
 
-@compiled_fast
-def light_at(palette, heights, glow, any_lamp, cx, cy, cz, hx, hy, hz, nx, nz, shade):
-    """(r, g, b) factors of light on a face with brightness `shade` at point (hx, hy, hz) before cell (cx, cy, cz)."""
-    fx, fz = min(max(hx - cx, 0.0), 1.0), min(max(hz - cz, 0.0), 1.0)
-    seen = sky_light(heights, cx, cy, cz, fx, fz, nx, nz)
+@compiled_inline
+def light_at(palette, heights, roofs, glow, any_lamp, cx, cy, cz, hx, hy, hz, nx, nz, shade):
+    """(r, g, b) factors of light on a face with brightness `shade` at point (hx, hy, hz) before cell (cx, cy, cz).
+
+    (nx, nz) is the way a wall looks, (0, 0) for floors and ceilings; `heights`, `roofs` and `glow` are flattened.
+    """
+    seen = 1.0
+    if cy <= roofs[(cx & (SIZE_X - 1)) * SIZE_Z + (cz & (SIZE_Z - 1))]:
+        fx, fz = min(max(hx - cx, 0.0), 1.0), min(max(hz - cz, 0.0), 1.0)
+        seen = _partly_open(heights, cx, cy, cz, fx, fz, nx, nz)
     sun = seen * _SUN_SHARE * shade
     ambient, cave = seen * shade, _CAVE_LIGHT * (1.0 - seen) * shade
     r = palette[SUNLIGHT, 0] * sun + palette[AMBIENT, 0] * ambient + cave
@@ -253,3 +278,10 @@ def light_at(palette, heights, glow, any_lamp, cx, cy, cz, hx, hy, hz, nx, nz, s
         g += lamp * _LAMP_COLOUR[1]
         b += lamp * _LAMP_COLOUR[2]
     return min(r, _BRIGHTEST), min(g, _BRIGHTEST), min(b, _BRIGHTEST)
+
+
+@compiled_fast
+def light_in(palette, heights, roofs, glow, any_lamp, x, y, z):
+    """(r, g, b) factors of light at a point in the air."""
+    cx, cy, cz = math.floor(x), math.floor(y), math.floor(z)
+    return light_at(palette, heights, roofs, glow, any_lamp, cx, cy, cz, x, y, z, 0, 0, 1.0)

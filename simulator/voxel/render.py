@@ -35,6 +35,8 @@ from reverie.simulator.voxel.light import (
     clearances,
     lamp_field,
     light_at,
+    light_in,
+    roofs_of,
     scan_bricks,
     top_of,
 )
@@ -129,7 +131,7 @@ def _kinds() -> np.ndarray:
 
 @compiled_fast
 def _trace(
-    blocks, kinds, glowing, clearance, top, heights, glow, any_lamp, mips, cracks, palette, clouds,
+    blocks, kinds, glowing, clearance, top, heights, roofs, glow, any_lamp, mips, cracks, palette, clouds,
     eye, basis, tx, ty, tz, crack_stage, in_water, fog_end, frame, depth, ids,
 ):  # fmt: skip
     h, w, _ = frame.shape
@@ -188,18 +190,10 @@ def _trace(
                     wide -= 1
                     txx, tyy, tzz = (bx - ox) * rx, (by - oy) * ry, (bz - oz) * rz
                     t = min(txx, min(tyy, tzz))
-                    cx = min(max(math.floor(ox + dx * t), lo_x), lo_x + wide)
-                    cy = min(max(math.floor(oy + dy * t), lo_y), lo_y + wide - filled)
-                    cz = min(max(math.floor(oz + dz * t), lo_z), lo_z + wide)
-                    if t == txx:
-                        axis = 0
-                        cx = bx + px - 1
-                    elif t == tyy:
-                        axis = 1
-                        cy = by + py - 1
-                    else:
-                        axis = 2
-                        cz = bz + pz - 1
+                    axis = 0 if t == txx else (1 if t == tyy else 2)
+                    cx = bx + px - 1 if axis == 0 else min(max(math.floor(ox + dx * t), lo_x), lo_x + wide)
+                    cy = by + py - 1 if axis == 1 else min(max(math.floor(oy + dy * t), lo_y), lo_y + wide - filled)
+                    cz = bz + pz - 1 if axis == 2 else min(max(math.floor(oz + dz * t), lo_z), lo_z + wide)
                     tmx, tmy, tmz = (cx + px - ox) * rx, (cy + py - oy) * ry, (cz + pz - oz) * rz
                     last = 0
                 elif tmx < tmy and tmx < tmz:
@@ -272,11 +266,8 @@ def _trace(
                     shade = _FACE_Z
                 footprint = footprint / math.sqrt(max(slant, 0.06))
                 face = 0 if axis != 1 else (1 if gy < 0 else 2)
-                detail = 0.0
-                if footprint > 1.0:
-                    detail = min(math.log2(footprint), 3.999)
-                level = int(detail)
-                blend = detail - level
+                level = (footprint >= 2.0) + (footprint >= 4.0) + (footprint >= 8.0)
+                blend = min(max(footprint / (1 << level) - 1.0, 0.0), 1.0)
                 edge = 16 >> level
                 start = (1024 - (1024 >> (2 * level))) // 3
                 base = start + (edge - 1 - int(v * edge)) * edge + int(u * edge)
@@ -307,7 +298,7 @@ def _trace(
                         wz = -gz
                         hz = nz + 0.5
                     lr, lg, lb = light_at(
-                        palette, heights, glow, any_lamp, nx, ny, nz, hx, hy, hz, wx, wz, shade
+                        palette, heights, roofs, glow, any_lamp, nx, ny, nz, hx, hy, hz, wx, wz, shade
                     )  # fmt: skip
                     r, g, b = r * lr, g * lg, b * lb
                 if aimed:
@@ -381,6 +372,7 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
     bricks = scan_bricks(blocks.view(np.uint32), eye[0])
     top = top_of(bricks)
     glow, any_lamp = lamp_field(blocks, bricks)
+    lighting = (palette, heights.reshape(-1), roofs_of(heights), glow.reshape(-1), any_lamp)
     target = (-1, -(1 << 20), -1)
     if view.target is not None:  # the copy of the torus that the eye is nearest to
         target = (
@@ -390,16 +382,15 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
         )
     stage = min(math.ceil(view.crack * CRACK_STAGES), CRACK_STAGES) if view.crack > 0 else 0
     _trace(
-        blocks.reshape(-1), _kinds(), GLOW, clearances(bricks, eye[0], top).reshape(-1), top, heights, glow, any_lamp,
+        blocks.reshape(-1), _kinds(), GLOW, clearances(bricks, eye[0], top).reshape(-1), top, *lighting[1:],
         mip_table(), crack_stages(), palette, cloud_map(), eye, basis, *target, stage, view.eye_in_water,
         VIEW_DISTANCE, frame, depth, ids,
     )  # fmt: skip
-    here = [math.floor(value) for value in eye]
-    light = light_at(palette, heights, glow, any_lamp, *here, *eye, 0, 0, 1.0)
+    light = light_in(*lighting, *eye)
     if len(view.creatures):
         haze = np.array(_WATER_COLOUR) * light[1] if view.eye_in_water else palette[HORIZON]
         draw_creatures(
-            view.creatures, eye, basis, _pixel_scale(height), palette, heights, glow, any_lamp,
+            view.creatures, eye, basis, _pixel_scale(height), lighting,
             (VIEW_DISTANCE * _FOG_START, VIEW_DISTANCE), haze, _SWIMMING_MURK if view.eye_in_water else 0.0,
             (frame, depth, ids),
         )  # fmt: skip

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from reverie.simulator.voxel.compiled import compiled_fast
+from reverie.simulator.voxel.compiled import compiled_fast, compiled_inline
 
 CLOUD_HEIGHT = 96.0
 """Metres above the floor of the world."""
@@ -68,7 +68,7 @@ def cloud_map() -> np.ndarray:
     return clouds
 
 
-@compiled_fast
+@compiled_inline
 def sky_gradient(palette, dy):
     """Colour (r, g, b) of the clear sky along a unit ray that rises by `dy`; also what fog fades to."""
     mix = 1.0 - min(max(dy * 1.9, 0.0), 1.0)
