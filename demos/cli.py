@@ -135,7 +135,7 @@ def build_parser() -> Parser:
     evaluate.add_argument("--data", metavar="DIR", help="clips to judge by (default: held-out voxel worlds)")
     evaluate.add_argument("--clips", type=count, default=64, help="how many (default: 64)")
     evaluate.add_argument("--seed", type=seed, default=1_000_000, help="of the first world (default: 1000000)")
-    evaluate.add_argument("--quick", action="store_true", help="only the cheap figures")
+    evaluate.add_argument("--quick", action="store_true", help="fewer clips: an answer in three minutes")
     evaluate.add_argument("--out", metavar="DIR", help="where pictures and the report go")
 
     bench = command("bench", "Measure a model's speed on this machine.")

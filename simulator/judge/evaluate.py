@@ -80,6 +80,7 @@ def evaluate(
         raise ReverieError(f"seed {seed}: models are trained on worlds below {HELD_OUT_SEED}; choose one from there up")
     began = time.perf_counter()
     world = DreamWorld.load(model, backend, device)
+    teacher = open_teacher(model, device)
     folder = Path(out) if out is not None else Path("runs") / f"evaluate-{Path(model).resolve().name}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,6 @@ def evaluate(
         recorded_truth(data, many, seed, context, world.size) if data else voxel_truth(many, seed, context, world.size)
     )
     report, curves = judge(world, true, folder)
-    teacher = open_teacher(model, device)
     if teacher is not None:
         report |= judge_teacher(teacher, true.played[: many.teacher], curves)
     report |= {

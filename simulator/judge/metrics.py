@@ -11,6 +11,8 @@ PEAK = 255.0
 PSNR_CAP = 60.0
 """dB. The error of rounding to eight bits is 1/12, 58.9 dB: beyond that nothing is to be won. The cap keeps moments at
 which nothing moves, and copies are exact, from outweighing all others in a mean."""
+VISIBLE = 8
+"""Of 255: what an edit changes by less, such as a trace of light, is not looked at."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SSIM_STABLE = ((0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2)
@@ -74,8 +76,8 @@ def edit_gain(seen: np.ndarray, edited: np.ndarray, unedited: np.ndarray) -> np.
 
 
 def changed_region(edited: np.ndarray, unedited: np.ndarray) -> np.ndarray:
-    """bool [..., h, w]: pixels that differ at all."""
-    return (edited != unedited).any(axis=-1)
+    """bool [..., h, w]: pixels that differ by more than `VISIBLE` in a channel."""
+    return (np.abs(edited.astype(np.int16) - unedited.astype(np.int16)) > VISIBLE).any(axis=-1)
 
 
 def laplacian_energy(frames: np.ndarray) -> np.ndarray:
