@@ -89,10 +89,12 @@ class ModelConfig:
 PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig(),
     "base": ModelConfig(
-        size=(192, 320), width=640, depth=12, heads=10, memory_layers=(2, 5, 8, 11), memory=32, bottleneck=192, cell_width=96
+        size=(192, 320), width=640, depth=12, heads=10, memory_layers=(2, 5, 8, 11), memory=32, bottleneck=192,
+        cell_width=96,
     ),
     "test": ModelConfig(
-        size=(32, 48), width=32, depth=2, heads=2, memory_heads=1, memory_layers=(1,), memory=4, history=(1, 2), bottleneck=16, cell_width=16
+        size=(32, 48), width=32, depth=2, heads=2, memory_heads=1, memory_layers=(1,), memory=4, history=(1, 2),
+        bottleneck=16, cell_width=16,
     ),
 }  # fmt: skip
 

@@ -25,8 +25,10 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def rotary_tables(rows: int, columns: int, head_width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """cos and sin [rows * columns, head_width / 2] of rotary positions (RoFormer) over a grid: half turns with the row, half
-    with the column, both measured from the middle so that frames of other sizes look familiar."""
+    """cos and sin [rows * columns, head_width / 2] of rotary positions (RoFormer, arXiv 2104.09864) over a grid.
+
+    Half turns with the row, half with the column, measured from the middle so that other sizes look familiar.
+    """
     quarter = head_width // 4
     frequency = 1.0 / 100 ** (torch.arange(quarter, device=device) / quarter)
     row = torch.arange(rows, device=device) - (rows - 1) / 2
@@ -77,8 +79,8 @@ class Memory(NamedTuple):
 class MemoryAttention(nn.Module):
     """Attention from each frame to all tokens of itself and of remembered and earlier frames (grouped queries, GQA).
 
-    A head's distaste for old frames is fixed (ALiBi, arXiv 2108.12409), and the first head has none, so nothing about the
-    order of the remembered frames needs to be learned or kept but their ages.
+    A head's distaste for old frames is fixed (ALiBi, arXiv 2108.12409), and the first head has none, so nothing about
+    the order of the remembered frames needs to be learned, or kept but their ages.
     """
 
     def __init__(self, width: int, heads: int, key_heads: int) -> None:
@@ -96,9 +98,12 @@ class MemoryAttention(nn.Module):
     def forward(
         self, x: Tensor, tables: tuple[Tensor, Tensor], ages: Tensor, memory: Memory | None
     ) -> tuple[Tensor, Memory]:
-        """x [b, t, p, d]; ages [b, t, m + t]: how many ticks each remembered, then each given frame lies before the frame that
-        asks, below zero where it must not be seen. Returns the mixture and what to remember of the given frames."""
-        b, t, p, d = x.shape
+        """Returns the mixture [b, t, p, d] and what to remember of the given frames.
+
+        x [b, t, p, d]; ages [b, t, m + t]: how many ticks each remembered, then each given frame lies before the frame
+        that asks, below zero where it must not be seen.
+        """
+        _, t, p, _ = x.shape
         q = rearrange(self.query(x), "b t p (n d) -> b n t p d", n=self.heads)
         k, v = rearrange(self.key_value(x), "b t p (two n d) -> two b n t p d", two=2, n=self.key_heads)
         q, k = rotate(self.query_norm(q), tables).to(v.dtype), rotate(self.key_norm(k), tables).to(v.dtype)
@@ -120,7 +125,10 @@ class MemoryAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Space attention, in some blocks memory attention, then an MLP, each shifted, scaled and gated by the frame's condition."""
+    """Space attention, in some blocks memory attention, then an MLP.
+
+    Each is shifted, scaled and gated by the frame's condition.
+    """
 
     def __init__(self, width: int, heads: int, memory_heads: int | None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The step as an ONNX file: fp32 arithmetic, weights stored as float16 (they were rounded to it when they were saved)."""
+"""The step as an ONNX file: fp32 arithmetic, weights stored as float16, to which they were rounded when saved."""
 
 from __future__ import annotations
 

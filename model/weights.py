@@ -93,9 +93,9 @@ def save_model(folder: Path, config: ModelConfig, weights: Mapping[str, Tensor],
 
 
 def open_backend(folder: Path, backend: str = "auto", device: str = "auto") -> Backend:
-    """Whatever runs the model in `folder`: `backend` auto, onnx or torch; `device` auto, cpu or cuda. Raises ModelError.
+    """Whatever runs the model in `folder`: `backend` auto, onnx or torch; `device` auto, cpu or cuda.
 
-    auto takes ONNX where the folder has an export, else torch.
+    Raises ModelError. auto takes ONNX where the folder has an export, else torch.
     """
     if backend not in ("auto", "onnx", "torch"):
         raise ModelError(f"unknown backend {backend!r}; there are auto, onnx, torch")

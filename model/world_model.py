@@ -106,8 +106,11 @@ class DetailHead(nn.Module):
     def forward(
         self, tokens: Tensor, noised: Tensor, turned: Tensor, before: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """tokens [b, p, d] and three pictures [b, 3, h, w] -> painted picture [b, 3, h, w], mixing weights [b, 4, h, w],
-        flow [b, h/cell, w/cell, 2] and log depth [b, h/cell, w/cell]."""
+        """Draws from tokens [b, p, d] and three pictures [b, 3, h, w].
+
+        Returns a painted picture [b, 3, h, w], mixing weights [b, CANDIDATES, h, w], flow [b, h/cell, w/cell, 2] and log
+        depth [b, h/cell, w/cell].
+        """
         cell, side = self.config.cell, self.config.patch // self.config.cell
         rows = noised.shape[-2] // self.config.patch
         spread = rearrange(self.spread(tokens), "b (r c) (d i j) -> b d (r i) (c j)", r=rows, i=side, j=side)
@@ -153,8 +156,8 @@ class WorldModel(nn.Module):
     ) -> Prediction:
         """Predicts clean frames.
 
-        noised [b, t, 3, h, w]; level, size [b, t]: its noise level and the step about to be taken; ages [b, t, m + t] as in
-        `MemoryAttention`; memory: keys and values of m earlier frames for each memory layer.
+        noised [b, t, 3, h, w]; level, size [b, t]: its noise level and the step about to be taken; ages [b, t, m + t] as
+        in `MemoryAttention`; memory: keys and values of m earlier frames for each memory layer.
         """
         b, t, _, height, width = noised.shape
         config = self.config
@@ -173,9 +176,13 @@ class WorldModel(nn.Module):
         travel, events, pitch = facts.split((3, EVENT_COUNT, 1), dim=-1)
         painted, weights, flow, depth = self.head(x.flatten(0, 1), noised.flatten(0, 1), turned, before)
         shift, _ = geometry.travel_shift(
-            depth.clamp(*DEPTH_RANGE).expm1(), context.pitch.flatten(), context.turn.flatten(0, 1), travel.flatten(0, 1),
-            (height, width), config.field_of_view,
-        )  # fmt: skip
+            depth.clamp(*DEPTH_RANGE).expm1(),
+            context.pitch.flatten(),
+            context.turn.flatten(0, 1),
+            travel.flatten(0, 1),
+            (height, width),
+            config.field_of_view,
+        )
         flow = flow + shift
         fine_flow = functional.interpolate(
             flow.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False

@@ -119,8 +119,8 @@ class DreamWorld:
     def edit(self, state: DreamState, image: np.ndarray, mask: np.ndarray | None, strength: float) -> DreamState:
         """`image` becomes the newest frame where `mask`; the past and the memory stay as they are.
 
-        With `strength` in 0..1 the picture is first noised to level 1 - strength and dreamed clean again (SDEdit, Meng et al.,
-        arXiv 2108.01073), so that a rough sketch takes on the look of the world.
+        With `strength` in 0..1 the picture is first noised to level 1 - strength and dreamed clean again (SDEdit, Meng
+        et al., arXiv 2108.01073), so that a rough sketch takes on the look of the world.
         """
         before = self.frame(state)
         covered = np.ones(before.shape[:2], bool) if mask is None else mask

@@ -115,8 +115,8 @@ def run_phase(
 ) -> nn.Module:
     """Trains `model` for `seconds` of its own time and returns the running average of its weights.
 
-    Every few minutes it leaves a checkpoint, the loss curves and a sheet of samples in `folder`; with `resume` it goes on
-    from the checkpoint that is there.
+    Every few minutes it leaves a checkpoint, the loss curves and a sheet of samples in `folder`; with `resume` it goes
+    on from the checkpoint that is there.
     """
     processes = Processes(device)
     folder.mkdir(parents=True, exist_ok=True)

@@ -41,18 +41,20 @@ def choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _usable(batch: Batch) -> Tensor:
-    """[b, t]: 1 where the target follows from its past, 0 where somebody edited the world in between."""
+def usable_frames(batch: Batch) -> Tensor:
+    """Weights [b, t]: 1 where the target follows from its past, 0 where somebody edited the world in between."""
     return (~batch.edited).float()
 
 
-def _random_levels(shape: tuple[int, int], finest: int, generator: torch.Generator, device: torch.device) -> Tensor:
+def random_levels(shape: tuple[int, int], finest: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Noise levels of that shape on a grid of 1 / `finest`; a share of START_LEVELS are zero, pure noise."""
     level = torch.randint(0, finest, shape, generator=generator, device=device) / finest
     start = torch.rand(shape, generator=generator, device=device) < START_LEVELS
     return torch.where(start, torch.zeros_like(level), level)
 
 
-def _random_context_noise(b: int, generator: torch.Generator, device: torch.device) -> Tensor:
+def random_context_noise(b: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Noise levels [b] for the past of each window; a share of CLEAN_CONTEXTS stays clean."""
     noise = torch.rand(b, generator=generator, device=device) * CONTEXT_NOISE
     clean = torch.rand(b, generator=generator, device=device) < CLEAN_CONTEXTS
     return torch.where(clean, torch.zeros_like(noise), noise)
@@ -63,8 +65,8 @@ def dynamics_losses(model: nn.Module, batch: Batch, generator: torch.Generator) 
     config: ModelConfig = model.config
     b, t = batch.action.shape[:2]
     device = batch.action.device
-    given = conditions(batch, config.history, _random_context_noise(b, generator, device), generator)
-    level = _random_levels((b, t), config.finest, generator, device)
+    given = conditions(batch, config.history, random_context_noise(b, generator, device), generator)
+    level = random_levels((b, t), config.finest, generator, device)
     noise = torch.randn(given.target.shape, generator=generator, device=device)
     z = flow.noised(given.target, noise, level)
     out = model(
@@ -74,7 +76,7 @@ def dynamics_losses(model: nn.Module, batch: Batch, generator: torch.Generator) 
         given.context,
         causal_ages(b, t, config.memory, device),
     )
-    weight = flow.ramp(level) * _usable(batch)
+    weight = flow.ramp(level) * usable_frames(batch)
     losses = frame_losses(out.frame.float(), given.target, given.before, weight)
     return {**losses, **fact_losses(out, batch, config)}
 
@@ -82,9 +84,9 @@ def dynamics_losses(model: nn.Module, batch: Batch, generator: torch.Generator) 
 def distill_losses(teacher: WorldModel, steps: int) -> Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]:
     """A student that takes `steps` steps where `teacher` takes many.
 
-    Some batches are dreamed by the student first and their true frames asked for from that past (errors of its own kind;
-    resampling forcing and LIVE, arXiv 2602.03747); in some the target is where the teacher's path from the same noise ends
-    (Luhman and Luhman, arXiv 2101.02388); the rest are true frames from a true past.
+    Some batches are dreamed by the student first and their true frames asked for from that past (errors of its own
+    kind, as in LIVE, arXiv 2602.03747); in some the target is where the teacher's path from the same noise ends (Luhman
+    and Luhman, arXiv 2101.02388); the rest are true frames from a true past.
     """
 
     def losses(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -115,7 +117,7 @@ def distill_losses(teacher: WorldModel, steps: int) -> Callable[[nn.Module, Batc
                 target = flow.sample(denoise, noise, TEACHER_STEPS)
         z = flow.noised(target, noise, level)
         out = model(z, level, size, given.context, ages)
-        losses = frame_losses(out.frame.float(), target, given.before, _usable(batch))
+        losses = frame_losses(out.frame.float(), target, given.before, usable_frames(batch))
         return {**losses, **fact_losses(out, batch, config)}
 
     return losses
@@ -150,8 +152,8 @@ def train_phase(
 ) -> Path:
     """Runs one phase on the shards in `folders` and writes its weights into the model folder `out/model`.
 
-    `init` names a model folder to start from instead of fresh weights. The distill phase starts from, and learns from, the
-    teacher in `out/model`. Raises ModelError.
+    `init` names a model folder to start from instead of fresh weights. The distill phase starts from, and learns from,
+    the teacher in `out/model`. Raises ModelError.
     """
     device = choose_device()
     loop = loop or LoopConfig()

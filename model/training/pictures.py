@@ -64,7 +64,7 @@ def loss_curves(log: Path, picture: Path, points: int = 200, size: tuple[int, in
     One curve a loss, in the colours of `COLOURS` and the order of the log's keys; averaged to `points` points.
     """
     records = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.strip()]
-    names = [name for name in records[-1].get("losses", {})] if records else []
+    names = list(records[-1].get("losses", {})) if records else []
     height, width = size
     image = np.full((height, width, 3), 255, np.uint8)
     for index, name in enumerate(names):

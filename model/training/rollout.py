@@ -48,6 +48,20 @@ def conditions(batch: Batch, history: tuple[int, ...], noise: Tensor, generator:
     return Conditions(context, frames[:, -ticks:], stack_past(frames, ticks, (1,))[:, :, 0])
 
 
+class _Pass:
+    """The model as `flow.sample` wants it, keeping what the last pass left to remember."""
+
+    def __init__(self, model: WorldModel, context: Context, ages: Tensor, memory: list[Memory] | None) -> None:
+        self.model, self.context, self.ages, self.past_memory = model, context, ages, memory
+        self.memory: list[Memory] = []
+
+    def __call__(self, z: Tensor, level: float, size: float) -> Tensor:
+        levels, sizes = (torch.full(z.shape[:2], number, device=z.device) for number in (level, size))
+        out = self.model(z, levels, sizes, self.context, self.ages, self.past_memory)
+        self.memory = out.memory
+        return out.frame
+
+
 @torch.no_grad()
 def rollout(model: WorldModel, batch: Batch, steps: int, generator: torch.Generator) -> Tensor:
     """Dreams all ticks of a batch one after the other: uint8 [b, t, h, w, 3].
@@ -80,19 +94,10 @@ def rollout(model: WorldModel, batch: Batch, steps: int, generator: torch.Genera
                 )
                 for layer in kept
             ]
-        fresh: list[Memory] = []
-
-        def denoise(
-            z: Tensor, level: float, size: float, context: Context = context, ages: Tensor = ages, memory=memory, fresh=fresh
-        ) -> Tensor:  # fmt: skip
-            full = torch.full((b, 1), level, device=device), torch.full((b, 1), size, device=device)
-            out = model(z, *full, context, ages, memory)
-            fresh[:] = out.memory
-            return out.frame
-
+        denoise = _Pass(model, context, ages, memory)
         noise = torch.randn((b, 1, *past.shape[2:]), generator=generator, device=device)
         frame = to_bytes(flow.sample(denoise, noise, steps))
-        for layer, item in zip(kept, fresh):
+        for layer, item in zip(kept, denoise.memory):
             layer.append(item)
         dreamed.append(frame)
         past = torch.cat((past[:, 1:], to_unit(frame)), dim=1)

@@ -42,7 +42,7 @@ from reverie.model.tokenizer import Tokenizer
 from reverie.model.training.data import Batch, ShardSet
 from reverie.model.training.loop import LoopConfig, Losses, run_phase
 from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, masked_mean
-from reverie.model.training.phases import _random_context_noise, _random_levels, _usable, choose_device
+from reverie.model.training.phases import random_context_noise, random_levels, usable_frames, choose_device
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, rollout
 from reverie.model.world_model import WorldModel, causal_ages
@@ -95,12 +95,12 @@ class Arm:
         config: ModelConfig = self.model.config
         b, t = batch.action.shape[:2]
         device = batch.action.device
-        given = conditions(self.seen(batch), config.history, _random_context_noise(b, generator, device), generator)
-        level = _random_levels((b, t), config.finest, generator, device)
+        given = conditions(self.seen(batch), config.history, random_context_noise(b, generator, device), generator)
+        level = random_levels((b, t), config.finest, generator, device)
         noise = torch.randn(given.target.shape, generator=generator, device=device)
         z = flow.noised(given.target, noise, level)
         out = model(z, level, 1 - level, given.context, causal_ages(b, t, config.memory, device))
-        usable, frame = _usable(batch), out.frame.float()
+        usable, frame = usable_frames(batch), out.frame.float()
         if self.tokenizer is None:
             parts = frame_losses(frame, given.target, given.before, usable)
         else:
