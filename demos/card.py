@@ -1,0 +1,183 @@
+"""The model card and the README's table of results, written from measured JSON: no number is typed by hand.
+
+    reverie evaluate --model tiny --out runs/evaluate-tiny
+    reverie bench --model tiny --json | tail -n 1 > runs/bench-tiny.json
+    python -m reverie.demos.card --model tiny --report runs/evaluate-tiny/report.json --bench runs/bench-tiny.json \\
+        --training runs/tiny --readme README.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from reverie.model.errors import ModelError, ReverieError
+from reverie.model.weights import load_config, model_folder
+
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+ROWS: tuple[tuple[str, str, str | None, str | None], ...] = (
+    ("PSNR after 1 tick, dB", "psnr_1", "copy_psnr_1", "teacher_gain_1"),
+    ("PSNR after 8 ticks, dB", "psnr_8", "copy_psnr_8", "teacher_gain_8"),
+    ("PSNR after 32 ticks, dB", "psnr_32", "copy_psnr_32", "teacher_gain_32"),
+    ("… 1 tick, moving ticks alone", "psnr_1_moving", "copy_psnr_1_moving", None),
+    ("… 8 ticks, moving ticks alone", "psnr_8_moving", "copy_psnr_8_moving", None),
+    ("… 32 ticks, moving ticks alone", "psnr_32_moving", "copy_psnr_32_moving", None),
+    ("sharpness after 32 ticks (1 = as the truth)", "sharpness_32", None, None),
+    ("action sensitivity, dB", "action_sensitivity", None, None),
+    ("idle drift over 10 s, of 255", "idle_drift", None, None),
+    ("edit gain after 20 ticks, dB", "edit_gain", None, None),
+    ("revisit PSNR after 1 s, dB", "revisit_psnr_1s", None, None),
+    ("revisit PSNR after 5 s, dB", "revisit_psnr_5s", None, None),
+    ("revisit PSNR after 20 s, dB", "revisit_psnr_20s", None, None),
+)
+"""What the row says, and the keys of the dream, of copying the last frame, and of the teacher minus the dream."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The last line of a file as a JSON object, or the whole of it. Raises ModelError."""
+    try:
+        text = path.read_text("utf-8").strip()
+        value = json.loads(text if text.startswith("{\n") else text.splitlines()[-1])
+    except (OSError, ValueError, IndexError) as error:
+        raise ModelError(f"{path}: not a report ({error})") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: not a report")
+    return value
+
+
+def quality(report: dict[str, Any]) -> list[str]:
+    """The table of figures."""
+    lines = [
+        "| on held-out worlds | dream | 95 % interval | copy last frame | teacher minus dream |",
+        "|---|---|---|---|---|",
+    ]
+    for label, key, copy, teacher in ROWS:
+        if report.get(key) is None:
+            continue
+        interval = report.get(f"{key}_ci")
+        cells = [
+            f"{report[key]:.2f}",
+            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
+            f"{report[copy]:.2f}" if copy and report.get(copy) is not None else "",
+            f"{report[teacher]:+.2f}" if teacher and report.get(teacher) is not None else "",
+        ]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return lines
+
+
+def speed(bench: dict[str, Any]) -> list[str]:
+    """The table of speeds."""
+    lines = ["| backend | frames/s | p50 ms | p99 ms | batch: frames/s |", "|---|---|---|---|---|"]
+    for name, row in bench["backends"].items():
+        batches = ", ".join(f"{size}: {rate:.0f}" for size, rate in row.get("batch_fps", {}).items())
+        lines.append(f"| {name} | {row['fps']:.1f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {batches} |")
+    return lines
+
+
+def summary(report: dict[str, Any], bench: dict[str, Any]) -> str:
+    """Quality and speed with what they were measured on."""
+    machine = bench["machine"]
+    seeds = report["seeds"]
+    return "\n".join(
+        [
+            f"Weights `{report['fingerprint']}`, {report['steps']} step a frame, {report['clips']} clips of held-out "
+            f"worlds (seeds {seeds[0]} to {seeds[1]}); the teacher on {report.get('teacher_clips', 0)} of them.",
+            "",
+            *quality(report),
+            "",
+            f"Speed at {bench['width']}x{bench['height']} on {machine['cores']} cores ({machine['cpu']}), "
+            f"load {machine['load']} when measured:",
+            "",
+            *speed(bench),
+            "",
+            f"From command to first dreamed frame {bench['first_frame_s']:.2f} s; peak memory of `reverie play` "
+            f"{bench['peak_mib']:.0f} MiB; the voxel world runs at {bench['voxel_fps']:.0f} frames/s on one core.",
+        ]
+    )
+
+
+def training_facts(folder: Path) -> list[str]:
+    """What the logs of the phases say about how long they ran on what."""
+    lines = []
+    for log in sorted(folder.glob("*/log.jsonl"), key=lambda path: path.stat().st_mtime):
+        records = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+        frames = sum(
+            after["frames_per_second"] * (after["seconds"] - before["seconds"])
+            for before, after in zip([{"seconds": 0.0}, *records], records, strict=False)
+        )
+        last = records[-1]
+        lines.append(
+            f"- `{log.parent.name}`: {last['seconds'] / 60:.0f} minutes, {last['step']} steps, "
+            f"about {frames / 1000:.0f} thousand frames"
+        )
+    return lines
+
+
+def card(model: str, report: dict[str, Any], bench: dict[str, Any], training: Path | None, notes: str) -> str:
+    """The model card in Markdown."""
+    config = load_config(model_folder(model))
+    lines = [
+        f"# {model}",
+        "",
+        f"A distilled video diffusion model of Reverie's voxel world at {config.size[1]}x{config.size[0]}: "
+        "one frame a tick from the player's actions. Learned from recordings of the voxel world alone; no footage of "
+        "any game. MIT licence, as the code.",
+        "",
+        "## Training",
+        "",
+        *(training_facts(training) if training else []),
+        "",
+        notes.strip(),
+        "",
+        "## Results",
+        "",
+        summary(report, bench),
+        "",
+        "Regenerate with the commands at the head of `demos/card.py`.",
+        "",
+        "## Configuration",
+        "",
+        "```json",
+        json.dumps(config.to_dict()),
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def into_readme(readme: Path, text: str) -> None:
+    """Puts `text` between the markers of the README. Raises ModelError where they are missing."""
+    whole = readme.read_text("utf-8")
+    if BEGIN not in whole or END not in whole:
+        raise ModelError(f"{readme}: has no {BEGIN} … {END}")
+    head, rest = whole.split(BEGIN, 1)
+    readme.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}", "utf-8")
+
+
+def main() -> int:
+    """Writes CARD.md into the model's folder, and the README's table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--report", type=Path, required=True)
+    parser.add_argument("--bench", type=Path, required=True)
+    parser.add_argument("--training", type=Path, help="the folder that `reverie train` wrote")
+    parser.add_argument("--notes", type=Path, help="a text on how the model was trained, for the card")
+    parser.add_argument("--readme", type=Path)
+    options = parser.parse_args()
+    try:
+        report, bench = read_json(options.report), read_json(options.bench)
+        notes = options.notes.read_text("utf-8") if options.notes else ""
+        text = card(options.model, report, bench, options.training, notes)
+        (model_folder(options.model) / "CARD.md").write_text(text, "utf-8")
+        if options.readme:
+            into_readme(options.readme, summary(report, bench))
+    except (ReverieError, OSError, KeyError) as error:
+        print(f"reverie: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
