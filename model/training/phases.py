@@ -28,12 +28,12 @@ CLEAN_CONTEXTS = 0.5
 """Share of windows whose context is left clean."""
 START_LEVELS = 0.5
 """Share of frames that are predicted from pure noise, which is all a one-step student ever does."""
-OWN_PAST = 0.7
+OWN_PAST = 0.5
 """Share of the student's batches whose past is its own dream."""
-TEACHER_TARGETS = 0.5
+TEACHER_TARGETS = 0.2
 """Share of the student's other batches whose target is the end of the teacher's path from the same noise."""
 TEACHER_STEPS = 4
-STUDENT_TICKS = 20
+STUDENT_TICKS = 16
 """Targets of the student's windows: longer than the teacher's, for its errors to grow as they do in play."""
 SAMPLE_TICKS = 18
 
@@ -174,13 +174,7 @@ def train_phase(
         model = load_model(student, STUDENT) if student else load_model(source or target, TEACHER)
         model.requires_grad_(True)
         steps, losses, file = config.steps, distill_losses(teacher, config.steps), STUDENT
-        loop = replace(
-            loop,
-            batch=max(1, round(loop.batch * loop.ticks / STUDENT_TICKS)),
-            ticks=STUDENT_TICKS,
-            matrix_rate=loop.matrix_rate / 2,
-            other_rate=loop.other_rate / 2,
-        )
+        loop = replace(loop, ticks=STUDENT_TICKS)
     average = run_phase(
         phase, model, shards.batches(rng, loop.batch, loop.ticks, loop.cold), losses, loop, out / phase,
         seconds, seed, device, resume, _sampler(shards, steps, device),
