@@ -77,7 +77,7 @@ def edit_gain(seen: np.ndarray, edited: np.ndarray, unedited: np.ndarray) -> np.
 
 def changed_region(edited: np.ndarray, unedited: np.ndarray) -> np.ndarray:
     """bool [..., h, w]: pixels that differ by more than `VISIBLE` in a channel."""
-    return (np.abs(edited.astype(np.int16) - unedited.astype(np.int16)) > VISIBLE).any(axis=-1)
+    return np.any(np.abs(edited.astype(np.int16) - unedited.astype(np.int16)) > VISIBLE, axis=-1)
 
 
 def laplacian_energy(frames: np.ndarray) -> np.ndarray:
