@@ -60,8 +60,8 @@ class Prediction(NamedTuple):
 
 CANDIDATES = 4
 """Of each pixel: the frame before moved, by its nearest pixels and by mixing neighbours, the frame before, paint."""
-MOVED_FIRST = 3.0
-"""Head start, in logits, of the moved frames among the candidates."""
+PICKED_FIRST = 6.0
+"""Head start, in logits, of the moved frame's nearest pixels among the candidates."""
 
 
 FIRST_DEPTH = 2.5
@@ -100,7 +100,7 @@ class DetailHead(nn.Module):
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
         with torch.no_grad():  # an untrained model moves the frame before with the camera
-            self.out.bias[self.colours : self.colours + 2 * config.cell**2] = MOVED_FIRST
+            self.out.bias[self.colours : self.colours + config.cell**2] = PICKED_FIRST
             self.out.bias[-1] = FIRST_DEPTH
 
     def forward(
@@ -108,8 +108,8 @@ class DetailHead(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draws from tokens [b, p, d] and three pictures [b, 3, h, w].
 
-        Returns a painted picture [b, 3, h, w], mixing weights [b, CANDIDATES, h, w], flow [b, h/cell, w/cell, 2] and log
-        depth [b, h/cell, w/cell].
+        Returns a painted picture [b, 3, h, w], mixing weights [b, CANDIDATES, h, w], flow [b, h/cell, w/cell, 2] and
+        log depth [b, h/cell, w/cell].
         """
         cell, side = self.config.cell, self.config.patch // self.config.cell
         rows = noised.shape[-2] // self.config.patch
@@ -156,8 +156,8 @@ class WorldModel(nn.Module):
     ) -> Prediction:
         """Predicts clean frames.
 
-        noised [b, t, 3, h, w]; level, size [b, t]: its noise level and the step about to be taken; ages [b, t, m + t] as
-        in `MemoryAttention`; memory: keys and values of m earlier frames for each memory layer.
+        noised [b, t, 3, h, w]; level, size [b, t]: its noise level and the step about to be taken; ages [b, t, m + t]
+        as in `MemoryAttention`; memory: keys and values of m earlier frames for each memory layer.
         """
         b, t, _, height, width = noised.shape
         config = self.config
@@ -188,7 +188,11 @@ class WorldModel(nn.Module):
             flow.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
         )
         source = grid + fine_flow.permute(0, 2, 3, 1)
-        candidates = (geometry.pick(before, source), geometry.warp(before, source), before, painted)
+        mixed = geometry.warp(before, source)
+        picked = geometry.pick(before, source)
+        if self.training:  # straight through (Bengio et al., arXiv 1308.3432): picked values, the mixture's gradient
+            picked = mixed + (picked - mixed).detach()
+        candidates = (picked, mixed, before, painted)
         frame = sum(weights[:, index, None] * candidate for index, candidate in enumerate(candidates))
         return Prediction(
             frame=frame.unflatten(0, (b, t)),

@@ -14,7 +14,7 @@ from reverie.model.world_model import Prediction
 SKY_METRES = 64.0
 """Depth that stands for the sky."""
 WEIGHTS: dict[str, float] = {
-    "frame": 1.0, "haar": 0.5, "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
+    "frame": 1.0, "haar": 1.0, "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
 }  # fmt: skip
 CHANGED_WEIGHT = 2.0
 """How much more a pixel counts that is not what it was a tick ago, so that copying is no way out."""

@@ -42,7 +42,7 @@ from reverie.model.tokenizer import Tokenizer
 from reverie.model.training.data import Batch, ShardSet
 from reverie.model.training.loop import LoopConfig, Losses, run_phase
 from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, masked_mean
-from reverie.model.training.phases import random_context_noise, random_levels, usable_frames, choose_device
+from reverie.model.training.phases import choose_device, random_context_noise, random_levels, usable_frames
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, rollout
 from reverie.model.world_model import WorldModel, causal_ages
