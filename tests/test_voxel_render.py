@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,6 +15,7 @@ import pytest
 from reverie.simulator.voxel.blocks import BLOCK_ID, BLOCKS, HOTBAR, SEA_LEVEL, SEE_THROUGH, SIZE_X, SIZE_Y, SIZE_Z
 from reverie.simulator.voxel.render import CREATURE_ID, View, camera_basis, cast, pixel_rays, render
 from reverie.simulator.voxel.structures import LANDMARKS
+from reverie.simulator.voxel.surroundings import surroundings
 from reverie.simulator.voxel.terrain import BIOMES, column_heights, generate, update_column
 from reverie.simulator.voxel.textures import block_colours, crack_stages, mip_table, texture_atlas
 
@@ -66,7 +69,7 @@ def picture(blocks: np.ndarray, view: View, size: tuple[int, int] = SIZE, hud: b
 
 def test_cached_code_depends_on_every_file_of_the_voxel_world():
     """Numba would otherwise run old copies of functions that live in other files."""
-    names = ("animals", "creatures", "hud", "light", "physics", "plants", "render", "sky", "terrain")
+    names = ("animals", "creatures", "hud", "light", "physics", "plants", "render", "sky", "surroundings", "terrain")
     stamps = set()
     for name in names:
         module = importlib.import_module(f"reverie.simulator.voxel.{name}")
@@ -264,6 +267,24 @@ def test_cast_reports_the_face_and_stays_in_reach(flat):
     assert cast(flat, (300.5, 25.5, -4.5), (0.0, -1.0, 0.0), 4.5) is None
     flat[300 & 255, 20, -5 & 255] = BLOCK_ID["water"]  # not targetable
     assert cast(flat, (300.5, 22.5, -4.5), (0.0, -1.0, 0.0), 4.5)[1] == 19
+
+
+def test_what_is_kept_of_a_world_goes_with_it(flat):
+    view = View((128.5, 21.62, 128.5), pitch=-35)
+    heights = column_heights(flat)
+    flat.setflags(write=False)
+    before = render(flat, heights, view, SIZE, hud=False)
+    assert surroundings(flat, heights) is surroundings(flat, heights)
+    edited = flat.copy()
+    edited[127:130, 40, 150] = BLOCK_ID["red_wool"]
+    edited.setflags(write=False)
+    heights = column_heights(edited)
+    fresh = weakref.ref(surroundings(edited, heights).clearance)
+    assert (render(edited, heights, view, SIZE, hud=False).ids == BLOCK_ID["red_wool"]).any()
+    assert np.array_equal(render(flat, column_heights(flat), view, SIZE, hud=False).frame, before.frame)
+    del edited
+    gc.collect()
+    assert fresh() is None
 
 
 def test_edits_show_at_once_far_above_the_ground(flat):

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from reverie.simulator.voxel.blocks import SIZE_X, SIZE_Z
 from reverie.simulator.voxel.compiled import compiled_fast
 from reverie.simulator.voxel.light import light_in
 
@@ -16,9 +17,12 @@ _SWING = 0.7
 """Radians that legs swing either way."""
 _TEXEL = 12.0
 """Spots of fur per metre."""
-_RADIUS = 1.05
-"""Metres around the middle of an animal that hold all of it."""
-_MIDDLE = 0.65
+_REACH = 1.8
+"""Metres around an animal's feet that hold all of it."""
+_NEAREST = 0.05
+"""Metres ahead of the camera from which on things are drawn."""
+_SHADE_X, _SHADE_Z, _SHADE_BELOW = 0.72, 0.85, 0.5
+_SNOUT_PART = 2
 _FIELDS = 12
 # Columns of a part: x0 x1 y0 y1 z0 z1 (right, up, forward, metres from the feet), r g b, swing (-1, 0, 1), face, fur
 _X0, _X1, _Y0, _Y1, _Z0, _Z1, _R, _G, _B, _LEG, _FACE, _FUR = range(_FIELDS)
@@ -57,57 +61,67 @@ def _parts() -> np.ndarray:
 
 
 @compiled_fast
+def _window(part, place, turn, hip, basis, scale, h, w):
+    """(i0, i1, j0, j1): the pixels that a part can cover, from its eight corners; all where it reaches the camera."""
+    low_h, high_h, low_v, high_v = 1e9, -1e9, 1e9, -1e9
+    for corner in range(8):
+        x = part[_X1] if corner & 1 else part[_X0]
+        y = (part[_Y1] if corner & 2 else part[_Y0]) - hip[0]
+        z = (part[_Z1] if corner & 4 else part[_Z0]) - hip[1]
+        right, up, ahead = 0.0, 0.0, 0.0
+        for axis in range(3):
+            value = place[axis] + x * turn[0, axis] + y * turn[1, axis] + z * turn[2, axis]
+            right += value * basis[0, axis]
+            up += value * basis[1, axis]
+            ahead += value * basis[2, axis]
+        if ahead < _NEAREST:
+            return 0, h, 0, w
+        low_h, high_h = min(low_h, right / ahead), max(high_h, right / ahead)
+        low_v, high_v = min(low_v, up / ahead), max(high_v, up / ahead)
+    j0 = min(max(math.floor(low_h / scale + w * 0.5), 0), w)
+    j1 = min(max(math.floor(high_h / scale + w * 0.5) + 1, 0), w)
+    i0 = min(max(math.floor(h * 0.5 - high_v / scale), 0), h)
+    i1 = min(max(math.floor(h * 0.5 - low_v / scale) + 1, 0), h)
+    return i0, i1, j0, j1
+
+
+@compiled_fast
+def _colour(part, kind, number, front, hx, hy, hz):
+    """(r, g, b) of a part at a point of its surface: fur, and a face on the front of the head."""
+    spot = math.floor(hx * _TEXEL) * 7 + math.floor(hy * _TEXEL) * 13 + math.floor(hz * _TEXEL) * 29
+    light = 1.0 + part[_FUR] * (((spot * 37) & 7) / 3.5 - 1.0)
+    if front and part[_FACE] != 0.0:
+        across, up = abs(hx), hy - part[_Y0]
+        if up > 0.20 and up < 0.36:
+            if across > 0.06 and across < 0.14:
+                return 24.0, 20.0, 24.0
+            if across >= 0.14 and across < 0.21:
+                return 250.0, 250.0, 250.0
+        elif part[_FACE] == _SHEEP_FACE and up < 0.09 and across < 0.10:
+            return 226.0, 170.0, 160.0
+    elif front and kind == 0 and number == _SNOUT_PART and abs(abs(hx) - 0.065) < 0.025 and abs(hy - 0.64) < 0.05:
+        return 130.0, 64.0, 70.0  # nostrils
+    return part[_R] * light, part[_G] * light, part[_B] * light
+
+
+@compiled_fast
 def _draw(
     parts, creatures, eye, basis, scale, palette, heights, roofs, glow, any_lamp, fog_start, fog_end, haze, murk,
     frame, depth, ids,
 ):  # fmt: skip
     h, w, _ = frame.shape
-    count = parts.shape[1]
-    origin = np.empty((count, 3))
-    turn = np.empty((count, 3, 3))
+    turn, place, hip, origin = np.empty((3, 3)), np.empty(3), np.empty(2), np.empty(3)
     for n in range(len(creatures)):
-        px = (creatures[n, 0] - eye[0] + 128.0) % 256.0 - 128.0
+        px = (creatures[n, 0] - eye[0] + SIZE_X / 2) % SIZE_X - SIZE_X / 2
         py = creatures[n, 1] - eye[1]
-        pz = (creatures[n, 2] - eye[2] + 128.0) % 256.0 - 128.0
-        my = py + _MIDDLE
-        right = px * basis[0, 0] + my * basis[0, 1] + pz * basis[0, 2]
-        up = px * basis[1, 0] + my * basis[1, 1] + pz * basis[1, 2]
-        ahead = px * basis[2, 0] + my * basis[2, 1] + pz * basis[2, 2]
-        distance = math.sqrt(px * px + my * my + pz * pz)
-        if ahead < -_RADIUS or distance > fog_end:
-            continue
-        i0, i1, j0, j1 = 0, h, 0, w
-        if ahead > _RADIUS + 0.1:
-            near = ahead - _RADIUS
-            a, b = (right - _RADIUS), (right + _RADIUS)
-            left_edge, right_edge = min(a / near, a / ahead), max(b / near, b / ahead)
-            a, b = (up - _RADIUS), (up + _RADIUS)
-            low_edge, high_edge = min(a / near, a / ahead), max(b / near, b / ahead)
-            j0 = min(max(math.floor(left_edge / scale + w * 0.5), 0), w)
-            j1 = min(max(math.floor(right_edge / scale + w * 0.5) + 1, 0), w)
-            i0 = min(max(math.floor(h * 0.5 - high_edge / scale), 0), h)
-            i1 = min(max(math.floor(h * 0.5 - low_edge / scale) + 1, 0), h)
-        if i0 >= i1 or j0 >= j1:
+        pz = (creatures[n, 2] - eye[2] + SIZE_Z / 2) % SIZE_Z - SIZE_Z / 2
+        distance = math.sqrt(px * px + py * py + pz * pz)
+        ahead = px * basis[2, 0] + py * basis[2, 1] + pz * basis[2, 2]
+        if ahead < -_REACH or distance > fog_end:
             continue
         kind = 1 if creatures[n, 4] > 0.5 else 0
         yaw = creatures[n, 3] * math.pi / 180.0
         cy, sy = math.cos(yaw), math.sin(yaw)
-        for part in range(count):
-            angle = _SWING * math.sin(creatures[n, 5]) * parts[kind, part, _LEG]
-            ca, sa = math.cos(angle), math.sin(angle)
-            hip_y = parts[kind, part, _Y1] if parts[kind, part, _LEG] != 0.0 else 0.0
-            hip_z = 0.5 * (parts[kind, part, _Z0] + parts[kind, part, _Z1]) if parts[kind, part, _LEG] != 0.0 else 0.0
-            # rows: the part's right, up and forward in the world
-            turn[part, 0, 0], turn[part, 0, 1], turn[part, 0, 2] = -cy, 0.0, -sy
-            turn[part, 1, 0], turn[part, 1, 1], turn[part, 1, 2] = -sy * sa, ca, cy * sa
-            turn[part, 2, 0], turn[part, 2, 1], turn[part, 2, 2] = -sy * ca, -sa, cy * ca
-            ex = -(px - sy * hip_z)
-            ey = -(py + hip_y)
-            ez = -(pz + cy * hip_z)
-            for row in range(3):
-                origin[part, row] = turn[part, row, 0] * ex + turn[part, row, 1] * ey + turn[part, row, 2] * ez
-            origin[part, 1] += hip_y
-            origin[part, 2] += hip_z
         lr, lg, lb = light_in(
             palette, heights, roofs, glow, any_lamp, eye[0] + px, eye[1] + py + 0.5, eye[2] + pz
         )  # fmt: skip
@@ -115,73 +129,61 @@ def _draw(
         fog = fog * fog * (3.0 - 2.0 * fog)
         if murk > 0.0:
             fog = 1.0 - math.exp(-murk * distance)
-        for i in range(i0, i1):
-            sv = (h * 0.5 - i - 0.5) * scale
-            for j in range(j0, j1):
-                sh = (j + 0.5 - w * 0.5) * scale
-                dx = basis[2, 0] + sh * basis[0, 0] + sv * basis[1, 0]
-                dy = basis[2, 1] + sh * basis[0, 1] + sv * basis[1, 1]
-                dz = basis[2, 2] + sh * basis[0, 2] + sv * basis[1, 2]
-                nearest = depth[i, j] * 1.0
-                found, side = -1, 0
-                hx, hy, hz = 0.0, 0.0, 0.0
-                for part in range(count):
-                    bx = turn[part, 0, 0] * dx + turn[part, 0, 1] * dy + turn[part, 0, 2] * dz
-                    by = turn[part, 1, 0] * dx + turn[part, 1, 1] * dy + turn[part, 1, 2] * dz
-                    bz = turn[part, 2, 0] * dx + turn[part, 2, 1] * dy + turn[part, 2, 2] * dz
+        for number in range(parts.shape[1]):
+            part = parts[kind, number]
+            if part[_Y0] >= part[_Y1]:
+                continue
+            swings = part[_LEG] != 0.0
+            hip[0] = part[_Y1] if swings else 0.0
+            hip[1] = 0.5 * (part[_Z0] + part[_Z1]) if swings else 0.0
+            angle = _SWING * math.sin(creatures[n, 5]) * part[_LEG]
+            ca, sa = math.cos(angle), math.sin(angle)
+            # rows: the part's right, up and forward in the world
+            turn[0, 0], turn[0, 1], turn[0, 2] = -cy, 0.0, -sy
+            turn[1, 0], turn[1, 1], turn[1, 2] = -sy * sa, ca, cy * sa
+            turn[2, 0], turn[2, 1], turn[2, 2] = -sy * ca, -sa, cy * ca
+            place[0], place[1], place[2] = px - sy * hip[1], py + hip[0], pz + cy * hip[1]
+            for row in range(3):
+                origin[row] = -(turn[row, 0] * place[0] + turn[row, 1] * place[1] + turn[row, 2] * place[2])
+            ox, oy, oz = origin[0], origin[1] + hip[0], origin[2] + hip[1]
+            i0, i1, j0, j1 = _window(part, place, turn, hip, basis, scale, h, w)
+            for i in range(i0, i1):
+                sv = (h * 0.5 - i - 0.5) * scale
+                for j in range(j0, j1):
+                    sh = (j + 0.5 - w * 0.5) * scale
+                    dx = basis[2, 0] + sh * basis[0, 0] + sv * basis[1, 0]
+                    dy = basis[2, 1] + sh * basis[0, 1] + sv * basis[1, 1]
+                    dz = basis[2, 2] + sh * basis[0, 2] + sv * basis[1, 2]
+                    bx = turn[0, 0] * dx + turn[0, 2] * dz
+                    by = turn[1, 0] * dx + turn[1, 1] * dy + turn[1, 2] * dz
+                    bz = turn[2, 0] * dx + turn[2, 1] * dy + turn[2, 2] * dz
                     bx = bx if abs(bx) > 1e-9 else 1e-9
                     by = by if abs(by) > 1e-9 else 1e-9
                     bz = bz if abs(bz) > 1e-9 else 1e-9
-                    ox, oy, oz = origin[part, 0], origin[part, 1], origin[part, 2]
-                    tx0 = ((parts[kind, part, _X0] if bx > 0 else parts[kind, part, _X1]) - ox) / bx
-                    tx1 = ((parts[kind, part, _X1] if bx > 0 else parts[kind, part, _X0]) - ox) / bx
-                    ty0 = ((parts[kind, part, _Y0] if by > 0 else parts[kind, part, _Y1]) - oy) / by
-                    ty1 = ((parts[kind, part, _Y1] if by > 0 else parts[kind, part, _Y0]) - oy) / by
-                    tz0 = ((parts[kind, part, _Z0] if bz > 0 else parts[kind, part, _Z1]) - oz) / bz
-                    tz1 = ((parts[kind, part, _Z1] if bz > 0 else parts[kind, part, _Z0]) - oz) / bz
-                    enter = max(tx0, max(ty0, tz0))
-                    leave = min(tx1, min(ty1, tz1))
-                    if enter < leave and enter > 0.05 and enter < nearest:
-                        nearest, found = enter, part
-                        hx, hy, hz = ox + bx * enter, oy + by * enter, oz + bz * enter
-                        if enter == tx0:
-                            side = 0
-                        elif enter == ty0:
-                            side = 1 if by < 0 else 2
-                        else:
-                            side = 3 if bz < 0 else 4
-                if found < 0:
-                    continue
-                shade = 0.72 if side == 0 else (1.0 if side == 1 else (0.5 if side == 2 else 0.85))
-                r, g, b = parts[kind, found, _R], parts[kind, found, _G], parts[kind, found, _B]
-                spot = math.floor(hx * _TEXEL) * 7 + math.floor(hy * _TEXEL) * 13 + math.floor(hz * _TEXEL) * 29
-                shade *= 1.0 + parts[kind, found, _FUR] * (((spot * 37) & 7) / 3.5 - 1.0)
-                if side == 3 and parts[kind, found, _FACE] != 0.0:
-                    across = abs(hx)
-                    up = hy - parts[kind, found, _Y0]
-                    if up > 0.20 and up < 0.36:
-                        if across > 0.06 and across < 0.14:
-                            r, g, b = 24.0, 20.0, 24.0
-                        elif across >= 0.14 and across < 0.21:
-                            r, g, b = 250.0, 250.0, 250.0
-                    elif kind == 1 and up < 0.09 and across < 0.10:
-                        r, g, b = 226.0, 170.0, 160.0
-                elif (
-                    kind == 0
-                    and found == 2
-                    and side == 3
-                    and abs(hx) > 0.04
-                    and abs(hx) < 0.09
-                    and abs(hy - 0.64) < 0.05
-                ):
-                    r, g, b = 130.0, 64.0, 70.0  # nostrils
-                r, g, b = r * lr * shade, g * lg * shade, b * lb * shade
-                r, g, b = r + (haze[0] - r) * fog, g + (haze[1] - g) * fog, b + (haze[2] - b) * fog
-                frame[i, j, 0] = int(min(max(r + 0.5, 0.0), 255.0))
-                frame[i, j, 1] = int(min(max(g + 0.5, 0.0), 255.0))
-                frame[i, j, 2] = int(min(max(b + 0.5, 0.0), 255.0))
-                depth[i, j] = nearest
-                ids[i, j] = CREATURE_ID
+                    rx, ry, rz = 1.0 / bx, 1.0 / by, 1.0 / bz
+                    ax, ex = (part[_X0] - ox) * rx, (part[_X1] - ox) * rx
+                    ay, ey = (part[_Y0] - oy) * ry, (part[_Y1] - oy) * ry
+                    az, ez = (part[_Z0] - oz) * rz, (part[_Z1] - oz) * rz
+                    enter_x, enter_y, enter_z = min(ax, ex), min(ay, ey), min(az, ez)
+                    enter = max(enter_x, max(enter_y, enter_z))
+                    leave = min(max(ax, ex), min(max(ay, ey), max(az, ez)))
+                    if not (enter < leave and enter > _NEAREST and enter < depth[i, j]):
+                        continue
+                    shade, front = _SHADE_Z, False
+                    if enter == enter_x:
+                        shade = _SHADE_X
+                    elif enter == enter_y:
+                        shade = 1.0 if by < 0 else _SHADE_BELOW
+                    else:
+                        front = bz < 0
+                    r, g, b = _colour(part, kind, number, front, ox + bx * enter, oy + by * enter, oz + bz * enter)
+                    r, g, b = r * lr * shade, g * lg * shade, b * lb * shade
+                    r, g, b = r + (haze[0] - r) * fog, g + (haze[1] - g) * fog, b + (haze[2] - b) * fog
+                    frame[i, j, 0] = int(min(max(r + 0.5, 0.0), 255.0))
+                    frame[i, j, 1] = int(min(max(g + 0.5, 0.0), 255.0))
+                    frame[i, j, 2] = int(min(max(b + 0.5, 0.0), 255.0))
+                    depth[i, j] = enter
+                    ids[i, j] = CREATURE_ID
 
 
 def draw_creatures(creatures, eye, basis, scale, lighting, fog, haze, murk, images) -> None:

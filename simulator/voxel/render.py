@@ -1,6 +1,6 @@
 """The voxel world as pixels: one ray for each pixel, walked from cell to cell (Amanatides and Woo 1987).
 
-Empty bricks of 4x4x4 cells are jumped over; see `light.py` for those, for lamps and for the light of the sky.
+Empty bricks of 4x4x4 cells are jumped over; see `surroundings.py` for those, and `light.py` for the light.
 """
 
 from __future__ import annotations
@@ -25,22 +25,9 @@ from reverie.simulator.voxel.blocks import (
 )
 from reverie.simulator.voxel.compiled import compiled_fast
 from reverie.simulator.voxel.hud import draw_hud
-from reverie.simulator.voxel.light import (
-    BRICK,
-    FULL,
-    LAYERS,
-    OCCUPIED,
-    brick_index,
-    cell_index,
-    clearances,
-    lamp_field,
-    light_at,
-    light_in,
-    roofs_of,
-    scan_bricks,
-    top_of,
-)
+from reverie.simulator.voxel.light import light_at, light_in
 from reverie.simulator.voxel.sky import AMBIENT, HORIZON, SUNLIGHT, cloud_map, sky_colour, sky_gradient, sky_palette
+from reverie.simulator.voxel.surroundings import BRICK, FULL, LAYERS, OCCUPIED, brick_index, cell_index, surroundings
 from reverie.simulator.voxel.textures import CRACK_STAGES, crack_stages, mip_table
 
 __all__ = ["CREATURE_ID", "Rendered", "View", "camera_basis", "cast", "pixel_rays", "render"]
@@ -369,10 +356,8 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
     eye = np.array([x % SIZE_X, y, z % SIZE_Z])
     basis = camera_basis(view.yaw, view.pitch)
     palette = sky_palette(view.day_time)
-    bricks = scan_bricks(blocks.view(np.uint32), eye[0])
-    top = top_of(bricks)
-    glow, any_lamp = lamp_field(blocks, bricks)
-    lighting = (palette, heights.reshape(-1), roofs_of(heights), glow.reshape(-1), any_lamp)
+    around = surroundings(blocks, heights)
+    lighting = (palette, heights.reshape(-1), around.roofs, around.glow, around.any_lamp)
     target = (-1, -(1 << 20), -1)
     if view.target is not None:  # the copy of the torus that the eye is nearest to
         target = (
@@ -382,7 +367,7 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
         )
     stage = min(math.ceil(view.crack * CRACK_STAGES), CRACK_STAGES) if view.crack > 0 else 0
     _trace(
-        blocks.reshape(-1), _kinds(), GLOW, clearances(bricks, eye[0], top).reshape(-1), top, *lighting[1:],
+        blocks.reshape(-1), _kinds(), GLOW, around.clearance, around.top, *lighting[1:],
         mip_table(), crack_stages(), palette, cloud_map(), eye, basis, *target, stage, view.eye_in_water,
         VIEW_DISTANCE, frame, depth, ids,
     )  # fmt: skip
