@@ -1,6 +1,6 @@
 """Makes the start scenes that ship with Reverie: pictures of the voxel world, each with the camera's pitch beside it.
 
-    python -m reverie.demos.scenes --out simulator/scenes
+python -m reverie.demos.scenes --out simulator/scenes
 """
 
 from __future__ import annotations

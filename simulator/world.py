@@ -53,7 +53,7 @@ class World(Protocol[State]):
         """The state one tick (1/20 s) later."""
 
     def edit(self, state: State, image: np.ndarray, mask: np.ndarray | None, strength: float) -> State:
-        """The state with `image` (uint8 [h, w, 3]) as its frame where `mask` (bool [h, w]) is set. Raises EditError."""
+        """The state with `image` (uint8 [h, w, 3]) as its frame where `mask` (bool [h, w]). Raises EditError."""
 
     def frame(self, state: State) -> np.ndarray:
         """What the player sees: uint8 [h, w, 3], not to be written to."""
@@ -65,7 +65,7 @@ class World(Protocol[State]):
         """What a scripted player may know."""
 
     def events(self, state: State) -> np.ndarray:
-        """float32 [len(EVENTS)]: what happened in the tick that led here; counts when exact, probabilities in a dream."""
+        """float32 [len(EVENTS)]: what happened in the last tick; counts when exact, probabilities in a dream."""
 
     def describe(self) -> dict[str, Any]:
         """JSON that says which world this is, enough for `open_world` to build it again."""
