@@ -23,6 +23,7 @@ _NEAREST = 0.05
 """Metres ahead of the camera from which on things are drawn."""
 _SHADE_X, _SHADE_Z, _SHADE_BELOW = 0.72, 0.85, 0.5
 _SNOUT_PART = 2
+_CORNERS = 8
 _FIELDS = 12
 # Columns of a part: x0 x1 y0 y1 z0 z1 (right, up, forward, metres from the feet), r g b, swing (-1, 0, 1), face, fur
 _X0, _X1, _Y0, _Y1, _Z0, _Z1, _R, _G, _B, _LEG, _FACE, _FUR = range(_FIELDS)
@@ -62,9 +63,9 @@ def _parts() -> np.ndarray:
 
 @compiled_fast
 def _window(part, place, turn, hip, basis, scale, h, w):
-    """(i0, i1, j0, j1): the pixels that a part can cover, from its eight corners; all where it reaches the camera."""
-    low_h, high_h, low_v, high_v = 1e9, -1e9, 1e9, -1e9
-    for corner in range(8):
+    """(i0, i1, j0, j1): the pixels that a part can cover, from its corners; all where it passes beside the camera."""
+    low_h, high_h, low_v, high_v, behind = 1e9, -1e9, 1e9, -1e9, 0
+    for corner in range(_CORNERS):
         x = part[_X1] if corner & 1 else part[_X0]
         y = (part[_Y1] if corner & 2 else part[_Y0]) - hip[0]
         z = (part[_Z1] if corner & 4 else part[_Z0]) - hip[1]
@@ -75,9 +76,14 @@ def _window(part, place, turn, hip, basis, scale, h, w):
             up += value * basis[1, axis]
             ahead += value * basis[2, axis]
         if ahead < _NEAREST:
-            return 0, h, 0, w
+            behind += 1
+            continue
         low_h, high_h = min(low_h, right / ahead), max(high_h, right / ahead)
         low_v, high_v = min(low_v, up / ahead), max(high_v, up / ahead)
+    if behind == _CORNERS:
+        return 0, 0, 0, 0
+    if behind > 0:
+        return 0, h, 0, w
     j0 = min(max(math.floor(low_h / scale + w * 0.5), 0), w)
     j1 = min(max(math.floor(high_h / scale + w * 0.5) + 1, 0), w)
     i0 = min(max(math.floor(h * 0.5 - high_v / scale), 0), h)
