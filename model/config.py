@@ -41,8 +41,6 @@ class ModelConfig:
     """Noise levels are multiples of 1 / finest; the teacher takes this many steps."""
     steps: int = 1
     """Denoising steps per dreamed frame."""
-    context_noise: float = 0.0
-    """Noise level that the past frames are given while dreaming."""
 
     def __post_init__(self) -> None:
         height, width = self.size
