@@ -24,9 +24,10 @@ class LatentModel(WorldModel):
         cells = (config.patch // config.cell) ** 2
         self.parts = (channels, 2 * cells, cells)
         self.embed = nn.Linear((len(config.history) + 1) * channels, config.width)  # type: ignore[assignment]
-        self.head = zero_init(nn.Linear(config.width, sum(self.parts)))  # type: ignore[assignment]
+        head = zero_init(nn.Linear(config.width, sum(self.parts)))
         with torch.no_grad():
-            self.head.bias[-cells:] = FIRST_DEPTH
+            head.bias[-cells:] = FIRST_DEPTH
+        self.head = head  # type: ignore[assignment]
 
     def forward(
         self,

@@ -83,6 +83,8 @@ class MemoryAttention(nn.Module):
     the order of the remembered frames needs to be learned, or kept but their ages.
     """
 
+    slopes: Tensor
+
     def __init__(self, width: int, heads: int, key_heads: int) -> None:
         super().__init__()
         self.heads, self.key_heads = heads, key_heads
@@ -166,6 +168,8 @@ class Block(nn.Module):
 
 class LevelEmbedding(nn.Module):
     """A number in 0..1 as a vector: sines and cosines, then two layers (DiT's timestep embedding)."""
+
+    frequency: Tensor
 
     def __init__(self, width: int, frequencies: int = 32) -> None:
         super().__init__()

@@ -98,10 +98,10 @@ class DetailHead(nn.Module):
         self.convolve = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for _ in range(3))
         self.out = nn.Conv2d(c, self.colours + self.choices + 3, 1)
         nn.init.normal_(self.out.weight, std=0.01)
-        nn.init.zeros_(self.out.bias)
-        with torch.no_grad():  # an untrained model moves the frame before with the camera
-            self.out.bias[self.colours : self.colours + config.cell**2] = PICKED_FIRST
-            self.out.bias[-1] = FIRST_DEPTH
+        bias = torch.zeros(self.colours + self.choices + 3)
+        bias[self.colours : self.colours + config.cell**2] = PICKED_FIRST
+        bias[-1] = FIRST_DEPTH
+        self.out.bias = nn.Parameter(bias)  # an untrained model moves the frame before with the camera
 
     def forward(
         self, tokens: Tensor, noised: Tensor, turned: Tensor, before: Tensor

@@ -17,7 +17,7 @@ from reverie.model.signature import Backend, memory_shape
 from reverie.model.weights import fingerprint, model_folder, open_backend
 from reverie.simulator.action import IDLE, Action
 from reverie.simulator.errors import SaveError, SceneError
-from reverie.simulator.scenes import Scene, load_scene, resolve_scene, scene_names
+from reverie.simulator.scenes import load_scene, resolve_scene, scene_names
 from reverie.simulator.world import EVENTS, Senses
 
 MAX_PITCH = 90.0
@@ -94,7 +94,8 @@ class DreamWorld:
             return self._from_clip(found.clip, seed)
         if found.image is None:
             found = load_scene(found.name or names[seed % len(names)], self._size)
-        return self._from_image(found, seed)
+        assert found.image is not None
+        return self._from_image(found.image, found.pitch, seed)
 
     def step(self, state: DreamState, action: Action = IDLE) -> DreamState:
         """The state one tick later."""
@@ -268,10 +269,10 @@ class DreamWorld:
             events=np.zeros((1, len(EVENTS)), np.float32),
         )
 
-    def _from_image(self, scene: Scene, seed: int) -> DreamState:
+    def _from_image(self, image: np.ndarray, pitch: float | None, seed: int) -> DreamState:
         """A dream that starts cold; where nobody knows the camera's pitch, the model reads it off the picture."""
-        state = self._blank(scene.image, scene.pitch or 0.0, seed)
-        if scene.pitch is None:
+        state = self._blank(image, pitch or 0.0, seed)
+        if pitch is None:
             out, _ = self._denoise(
                 state, np.zeros((1, ACTION_DIM), np.float32), self._noise(state, REDREAM_STREAM), 0.0
             )

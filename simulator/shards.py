@@ -9,7 +9,7 @@ import multiprocessing
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,8 +87,8 @@ def write_shard(folder: Path, index: int, seed: int, plan: ShardPlan) -> int:
             writer.append(
                 **_row(world, state),
                 actions=action.to_vector(),
-                edited=np.bool_(edited),
-                episode=np.int32(episode),
+                edited=np.array(edited),
+                episode=np.array(episode, np.int32),
             )
             state = world.step(state, action)
             edited = bool(rng.random() < 1 / plan.edit_every)
@@ -118,7 +118,7 @@ def write_shards(
     done = count - len(todo)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running = set()
+        running: set[Future[int]] = set()
         while todo or running:
             while todo and len(running) < workers and time.perf_counter() - began < seconds:
                 index = todo.pop(0)
@@ -173,7 +173,7 @@ def _write_clip(clip: Clip, target: Path, size: tuple[int, int], origin: str) ->
             eye=eye,
             depth=unknown_depth,
             events=np.array([happened.count(name) for name in EVENTS], np.uint8),
-            edited=np.bool_("edit" in now),
-            episode=np.int32(0),
+            edited=np.array("edit" in now),
+            episode=np.array(0, np.int32),
         )
     writer.close(origin)

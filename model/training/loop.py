@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from reverie.model.training.losses import total_loss
 from reverie.model.training.pictures import loss_curves
 
 CHECKPOINT, LOG, CURVES = "checkpoint.pt", "log.jsonl", "losses.png"
-Losses = Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]
+Network = TypeVar("Network", bound=nn.Module)
+Losses = Callable[[Any, Batch, torch.Generator], dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class LoopConfig:
 
 def optimisers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al., 2024) for the blocks' matrices, AdamW for the rest."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
         inside = name.startswith("blocks.") and ".condition." not in name
         (matrices if inside and weight.ndim == 2 else others).append(weight)
@@ -102,7 +105,7 @@ class Processes:
 
 def run_phase(
     name: str,
-    model: nn.Module,
+    model: Network,
     batches: Iterator[Batch],
     losses: Losses,
     config: LoopConfig,
@@ -111,8 +114,8 @@ def run_phase(
     seed: int,
     device: torch.device,
     resume: bool,
-    sample: Callable[[nn.Module, Path], None],
-) -> nn.Module:
+    sample: Callable[[Network, Path], None],
+) -> Network:
     """Trains `model` for `seconds` of its own time and returns the running average of its weights.
 
     Every few minutes it leaves a checkpoint, the loss curves and a sheet of samples in `folder`; with `resume` it goes
@@ -121,7 +124,8 @@ def run_phase(
     processes = Processes(device)
     folder.mkdir(parents=True, exist_ok=True)
     model.to(device).train()
-    average = copy.deepcopy(model).eval().requires_grad_(False)
+    average = copy.deepcopy(model)
+    average.eval().requires_grad_(False)
     methods = optimisers(model, config)
     base_rates = [method.param_groups[0]["lr"] for method in methods]
     generator = torch.Generator(device).manual_seed(seed * 1000 + processes.rank)
@@ -181,7 +185,7 @@ def run_phase(
         step += 1
         frames += batch.action.shape[0] * batch.action.shape[1] * processes.count
         for key, value in {**parts, "norm": norm}.items():
-            pending.setdefault(key, []).append(float(value))
+            pending.setdefault(key, []).append(float(value.detach()))
         spent = processes.agree(time.perf_counter() - began)
         bar.n = min(round(spent), bar.total)
         bar.set_postfix(step=step, frame=f"{pending['frame'][-1]:.4f}", refresh=False)

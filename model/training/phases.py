@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reverie.model import flow
 from reverie.model.config import ModelConfig
 from reverie.model.training.data import Batch, ShardSet
-from reverie.model.training.loop import LOG, LoopConfig, run_phase
+from reverie.model.training.loop import LOG, LoopConfig, Losses, run_phase
 from reverie.model.training.losses import fact_losses, frame_losses
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, rollout, with_own_past
@@ -62,9 +62,9 @@ def random_context_noise(b: int, generator: torch.Generator, device: torch.devic
     return torch.where(clean, torch.zeros_like(noise), noise)
 
 
-def dynamics_losses(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+def dynamics_losses(model: WorldModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Flow matching with a noise level of its own for each frame (diffusion forcing, arXiv 2407.01392)."""
-    config: ModelConfig = model.config
+    config = model.config
     b, t = batch.action.shape[:2]
     device = batch.action.device
     given = conditions(batch, config.history, random_context_noise(b, generator, device), generator)
@@ -83,7 +83,7 @@ def dynamics_losses(model: nn.Module, batch: Batch, generator: torch.Generator) 
     return {**losses, **fact_losses(out, batch, config)}
 
 
-def distill_losses(teacher: WorldModel, steps: int) -> Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]:
+def distill_losses(teacher: WorldModel, steps: int) -> Losses:
     """A student that takes `steps` steps where `teacher` takes many.
 
     Some batches are dreamed by the student first and their true frames asked for from that past (errors of its own
@@ -91,8 +91,8 @@ def distill_losses(teacher: WorldModel, steps: int) -> Callable[[nn.Module, Batc
     and Luhman, arXiv 2101.02388); the rest are true frames from a true past.
     """
 
-    def losses(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        config: ModelConfig = model.config
+    def losses(model: WorldModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        config = model.config
         b, t = batch.action.shape[:2]
         device = batch.action.device
         own = bool(torch.rand((), generator=generator, device=device) < OWN_PAST)
@@ -125,11 +125,11 @@ def distill_losses(teacher: WorldModel, steps: int) -> Callable[[nn.Module, Batc
     return losses
 
 
-def _sampler(shards: ShardSet, steps: int, device: torch.device) -> Callable[[nn.Module, Path], None]:
+def _sampler(shards: ShardSet, steps: int, device: torch.device) -> Callable[[WorldModel, Path], None]:
     """Draws `samples.png`: every third frame of three windows, the truth above the dream."""
     batch = shards.batch(np.random.default_rng(0), 3, SAMPLE_TICKS, cold=0.5).to(device)
 
-    def sample(model: nn.Module, folder: Path) -> None:
+    def sample(model: WorldModel, folder: Path) -> None:
         generator = torch.Generator(device).manual_seed(0)
         with torch.autocast(device.type, dtype=torch.bfloat16):
             dreamed = rollout(model, batch, steps, generator)
@@ -165,7 +165,8 @@ def train_phase(
     torch.manual_seed(seed)
     if phase == "dynamics":
         model = load_model(init, TEACHER if (init / TEACHER).is_file() else STUDENT) if init else WorldModel(config)
-        steps, losses, file = config.finest, dynamics_losses, TEACHER
+        losses: Losses = dynamics_losses
+        steps, file = config.finest, TEACHER
     else:
         source = target if (target / TEACHER).is_file() else init
         teacher = load_model(source or target, TEACHER)

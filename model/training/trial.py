@@ -26,7 +26,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ from reverie.model.latent_model import LatentModel
 from reverie.model.step import to_unit
 from reverie.model.tokenizer import Tokenizer
 from reverie.model.training.data import Batch, ShardSet
-from reverie.model.training.loop import LoopConfig, Losses, run_phase
+from reverie.model.training.loop import LoopConfig, Losses, Network, run_phase
 from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, masked_mean
 from reverie.model.training.phases import choose_device, random_context_noise, random_levels, usable_frames
 from reverie.model.training.pictures import sheet, write_png
@@ -65,7 +65,6 @@ SHOWN = 4
 """Windows on the sheet of pictures: true, then each arm's, after each of HORIZONS."""
 SMALLEST_ERROR = 1e-6
 """Mean squared error, of frames in 0..1, below which two frames count as the same: 60 dB."""
-Network = TypeVar("Network", bound=nn.Module)
 
 
 def tokenizer_losses(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -126,10 +125,9 @@ def train_arms(shards: ShardSet, out: Path, seconds: float, seed: int, device: t
 
     def trained(name: str, model: Network, losses: Losses, loop: LoopConfig, share: float) -> Network:
         batches = shards.batches(np.random.default_rng(seed), loop.batch, loop.ticks, loop.cold)
-        average = run_phase(
+        return run_phase(
             name, model, batches, losses, loop, out / name, share * seconds, seed, device, False, lambda *_: None
         )
-        return cast("Network", average)
 
     torch.manual_seed(seed)
     config, loop = shards.config, LoopConfig()

@@ -156,7 +156,7 @@ def _cobbles(rng: np.random.Generator) -> np.ndarray:
     """Round stones: each texel belongs to the nearest of some scattered centres; joints where two are as near."""
     centres = (np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(-1, 2) + 0.5) * 4.0
     centres = centres + rng.uniform(-1.5, 1.5, centres.shape)
-    grid = np.stack(np.mgrid[0:TEXELS, 0:TEXELS], -1).reshape(-1, 1, 2) + 0.5
+    grid = np.stack(list(np.mgrid[0:TEXELS, 0:TEXELS]), -1).reshape(-1, 1, 2) + 0.5
     gap = np.abs(grid - centres)
     distance = np.sort(np.hypot(*np.moveaxis(np.minimum(gap, TEXELS - gap), -1, 0)), axis=1)
     nearest = np.argmin(np.hypot(*np.moveaxis(np.minimum(gap, TEXELS - gap), -1, 0)), axis=1)
