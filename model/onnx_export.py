@@ -77,10 +77,18 @@ def export(model: str, out: str) -> dict[str, Any]:
             dynamo=True,
         )
         graph = onnx.load(str(raw))
+    _forget_sources(graph.graph)
     _store_halves(graph.graph)
     onnx.checker.check_model(graph)
     onnx.save(graph, str(target))
     return {"onnx": str(target), "bytes": target.stat().st_size, "opset": OPSET}
+
+
+def _forget_sources(graph: Any) -> None:
+    """Drops what the exporter notes of each node's source: stack traces, with paths of the machine it ran on."""
+    for item in [graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:
+        item.ClearField("doc_string")
+        item.ClearField("metadata_props")
 
 
 def _store_halves(graph: Any) -> None:

@@ -109,3 +109,9 @@ def test_damaged_shipped_weights_are_named(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert "Traceback" not in done.stderr
+
+
+def test_the_export_does_not_say_where_it_was_made() -> None:
+    graph = (BUNDLED / "tiny" / ONNX).read_bytes()
+    assert b"stack_trace" not in graph
+    assert b"/model/step.py" not in graph
