@@ -30,9 +30,12 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
 
     Raises ModelError where there is nothing to learn from.
     """
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if several and not any(Path(data).glob(f"*/{META}")):
+        raise ModelError(f"data {data!r}: several processes share a folder of shards; let one process record it first")
     if data == "voxel":
         here = out / "data"
-        with tqdm(desc="recording", unit=" ticks", disable=os.environ.get("RANK", "0") != "0") as bar:
+        with tqdm(desc="recording", unit=" ticks") as bar:
             write_shards(
                 here, MOST_SHARDS, seed, ShardPlan(size=config.size), len(os.sched_getaffinity(0)), seconds, bar.update
             )

@@ -83,6 +83,11 @@ class Processes:
         """Whether this one writes the files."""
         return self.rank == 0
 
+    def wait(self) -> None:
+        """Returns when all have come here."""
+        if self.count > 1:
+            distributed.barrier()
+
     def average_gradients(self, model: nn.Module) -> None:
         """Every process gets the mean of all gradients."""
         if self.count == 1:

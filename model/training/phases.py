@@ -14,7 +14,7 @@ from torch import Tensor
 from reverie.model import flow
 from reverie.model.config import ModelConfig
 from reverie.model.training.data import Batch, ShardSet
-from reverie.model.training.loop import LOG, LoopConfig, Losses, run_phase
+from reverie.model.training.loop import LOG, LoopConfig, Losses, Processes, run_phase
 from reverie.model.training.losses import fact_losses, frame_losses
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, rollout, with_own_past
@@ -164,7 +164,7 @@ def train_phase(
     target = out / "model"
     torch.manual_seed(seed)
     if phase == "dynamics":
-        model = load_model(init, TEACHER if (init / TEACHER).is_file() else STUDENT) if init else WorldModel(config)
+        model = load_model(init) if init else WorldModel(config)
         losses: Losses = dynamics_losses
         steps, file = config.finest, TEACHER
     else:
@@ -180,9 +180,12 @@ def train_phase(
         phase, model, shards.batches(rng, loop.batch, loop.ticks, loop.cold), losses, loop, out / phase,
         seconds, seed, device, resume, _sampler(shards, steps, device),
     )  # fmt: skip
-    save_model(target, config, average.state_dict(), file)
-    if phase == "dynamics" and not (target / STUDENT).is_file():
-        save_model(target, config, average.state_dict(), STUDENT)
+    processes = Processes(device)
+    if processes.leads:
+        save_model(target, config, average.state_dict(), file)
+        if phase == "dynamics" and not (target / STUDENT).is_file():
+            save_model(target, config, average.state_dict(), STUDENT)
+    processes.wait()
     return target
 
 
