@@ -24,7 +24,6 @@ from reverie.env.dream_env import DreamEnv, DreamVectorEnv
 from reverie.env.spaces import DISCRETE_ACTIONS, MultiDiscreteCodec
 from reverie.env.voxel_env import VoxelEnv, VoxelVectorEnv
 from reverie.model.config import preset
-from reverie.model.weights import bundled_models
 from reverie.simulator.action import Action
 from reverie.simulator.voxel.blocks import BLOCK_ID, HARDNESS
 from reverie.simulator.world import EVENTS, TICKS_PER_SECOND
@@ -308,7 +307,6 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], message: str, capsys:
     assert error.startswith("error: ") and message in error
 
 
-@pytest.mark.skipif("tiny" not in bundled_models(), reason="no weights are bundled")
 def test_the_bundled_dream_passes_check_env() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
