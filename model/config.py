@@ -32,6 +32,8 @@ class ModelConfig:
     """Frames whose keys and values the ring cache keeps."""
     history: tuple[int, ...] = (1, 2, 4, 8)
     """Ages, in ticks, of the past frames that are stacked under the frame being dreamed."""
+    keys: int = 16
+    """Earlier views that a dream keeps to come back to."""
     bottleneck: int = 96
     """Channels that a patch of one stacked frame is squeezed through."""
     cell_width: int = 64
@@ -92,7 +94,7 @@ PRESETS: dict[str, ModelConfig] = {
     ),
     "test": ModelConfig(
         size=(32, 48), width=32, depth=2, heads=2, memory_heads=1, memory_layers=(1,), memory=4, history=(1, 2),
-        bottleneck=16, cell_width=16,
+        keys=4, bottleneck=16, cell_width=16,
     ),
 }  # fmt: skip
 

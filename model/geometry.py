@@ -98,6 +98,16 @@ def pick(frames: Tensor, grid: Tensor) -> Tensor:
     return functional.grid_sample(frames, grid, mode="nearest", padding_mode="border", align_corners=False)
 
 
+def inside(grid: Tensor) -> Tensor:
+    """Which places of a sampling grid [b, h, w, 2] lie in the frame: bool [b, 1, h, w]."""
+    return (grid.abs() <= 1).all(-1).unsqueeze(1)
+
+
+def carry(travel: Tensor, yaw: Tensor) -> Tensor:
+    """Vectors [b, 3] on the level axes of a camera, on those of one that looks `yaw` [b] degrees further left."""
+    return _product(travel.unsqueeze(1), _about_y(yaw).transpose(1, 2)).squeeze(1)
+
+
 def travel_shift(
     depth: Tensor, pitch: Tensor, turn: Tensor, travel: Tensor, size: tuple[int, int], field_of_view: float
 ) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from reverie.model.actions import ACTION_DIM
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
+from reverie.model.recall import WAY_DIM
 from reverie.model.signature import INPUTS, OUTPUTS, memory_shape
 from reverie.model.step import DreamStep
 from reverie.model.weights import ONNX, load_model, model_folder
@@ -42,6 +43,8 @@ def example_inputs(config: ModelConfig, batch: int, seed: int = 0) -> dict[str, 
         "action": np.abs(normal(batch, ACTION_DIM)),
         "turn": normal(batch, 2) * 5,
         "pitch": normal(batch) * 20,
+        "key": rng.integers(0, 256, (batch, height, width, 3), np.uint8),
+        "way": np.concatenate((np.ones((batch, 1), np.float32), normal(batch, WAY_DIM - 1)), axis=1),
     }
 
 

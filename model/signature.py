@@ -12,6 +12,8 @@ b dreams at once; h, w pixels; p = h/16 * w/16 tokens; l memory layers; m rememb
     action   float32 [b, 25]
     turn     float32 [b, 2]             the camera's (pitch, yaw) change in degrees
     pitch    float32 [b]                its pitch before, degrees
+    key      uint8   [b, h, w, 3]       an earlier view that may show what comes into sight
+    way      float32 [b, 6]             the way from there to the frame before, as in `reverie.model.recall.way`
 
     clean      float32 [b, 3, h, w]     the predicted frame, -1..1
     frame      uint8   [b, h, w, 3]     the same, to be shown
@@ -32,7 +34,7 @@ import numpy as np
 from reverie.model.config import ModelConfig
 
 INPUTS: tuple[str, ...] = (
-    "noised", "level", "size", "past", "keys", "values", "ages", "action", "turn", "pitch",
+    "noised", "level", "size", "past", "keys", "values", "ages", "action", "turn", "pitch", "key", "way",
 )  # fmt: skip
 OUTPUTS: tuple[str, ...] = (
     "clean", "frame", "new_keys", "new_values", "events", "travel", "seen_pitch", "depth",

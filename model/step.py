@@ -42,6 +42,8 @@ class DreamStep(nn.Module):
         action: Tensor,
         turn: Tensor,
         pitch: Tensor,
+        key: Tensor,
+        way: Tensor,
     ) -> tuple[Tensor, ...]:
         """See `reverie.model.signature` for shapes."""
         config = self.model.config
@@ -52,6 +54,8 @@ class DreamStep(nn.Module):
             turn=turn[:, None],
             pitch=pitch[:, None],
             context_noise=torch.zeros_like(pitch)[:, None],
+            key=to_unit(key)[:, None],
+            way=way[:, None],
         )
         memory = [Memory(keys[:, index], values[:, index]) for index in range(len(config.memory_layers))]
         all_ages = torch.cat((ages, torch.zeros_like(ages[:, :1])), dim=1)[:, None]

@@ -3,9 +3,11 @@
 The hybrid of RECIPES: tokens of 16x16 pixels carry what happens, a light head at a quarter of the resolution draws it.
 Every pixel of the new frame is a mixture of candidates: the frame before as the camera's turn and travel move it (once
 by picking the nearest pixel, which stays sharp for ever, once by mixing neighbours, which is smooth and has gradients),
-the frame before as it stands, and a newly painted pixel. The turn is known; the travel and the depth of the scene are
-predicted, and geometry makes the parallax of them, to which the head adds what moves by itself. What does not change
-is thus copied exactly, what moves is moved rather than drawn again, and only what comes into view is invented.
+the frame before as it stands, an earlier view of the same place, and a newly painted pixel. The turn is known; the
+travel and the depth of the scene are predicted, and geometry makes the parallax of them, to which the head adds what
+moves by itself. What does not change is thus copied exactly, what moves is moved rather than drawn again, what comes
+back into view is remembered, and only what was never seen is invented. Pixels that are painted on the screen (hotbar,
+crosshair, hand: the `overlay`) do not move with the world, and the world is not moved from under them.
 Letters: b batch, t frames, h w pixels, p tokens of a frame, d width.
 """
 
@@ -37,6 +39,10 @@ class Context(NamedTuple):
     """[b, t]: the camera's pitch before it, degrees."""
     context_noise: Tensor
     """[b, t]: how noisy the past frames are, 0..1."""
+    key: Tensor
+    """[b, t, 3, h, w] in -1..1: an earlier view."""
+    way: Tensor
+    """[b, t, 6]: from there to the frame before, as in `reverie.model.recall.way`; all zero for none."""
 
 
 class Prediction(NamedTuple):
@@ -58,11 +64,13 @@ class Prediction(NamedTuple):
     """What each memory layer should remember of the given frames."""
 
 
-CANDIDATES = 4
-"""Of each pixel: the frame before moved, by its nearest pixels and by mixing neighbours, the frame before, paint."""
-PICKED_FIRST = 6.0
-"""Head start, in logits, of the moved frame's nearest pixels among the candidates."""
-
+CANDIDATES = 5
+"""Of each pixel: the frame before moved, by its nearest pixels and by mixing neighbours, the frame before, paint, and
+the earlier view moved."""
+PICKED_FIRST, KEY_FIRST = 6.0, 3.0
+"""Head starts, in logits, of the nearest pixels of the moved frame and of the earlier view among the candidates."""
+EXCLUDED = 12.0
+"""What a candidate loses, in logits, where it comes from outside its picture, or from or onto the overlay."""
 
 FIRST_DEPTH = 2.5
 """Logarithm of 1 + metres that an untrained model takes everything to be away."""
@@ -94,45 +102,46 @@ class DetailHead(nn.Module):
         self.colours = 3 * config.cell**2
         self.choices = CANDIDATES * config.cell**2
         self.spread = nn.Linear(config.width, c * side**2)
-        self.join = nn.Conv2d(c + 3 * self.colours, c, 1)
+        self.join = nn.Conv2d(c + 4 * self.colours + 3, c, 1)
         self.convolve = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for _ in range(3))
         self.out = nn.Conv2d(c, self.colours + self.choices + 3, 1)
         nn.init.normal_(self.out.weight, std=0.01)
         bias = torch.zeros(self.colours + self.choices + 3)
         bias[self.colours : self.colours + config.cell**2] = PICKED_FIRST
+        bias[-3 - config.cell**2 : -3] = KEY_FIRST
         bias[-1] = FIRST_DEPTH
         self.out.bias = nn.Parameter(bias)  # an untrained model moves the frame before with the camera
 
-    def forward(
-        self, tokens: Tensor, noised: Tensor, turned: Tensor, before: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Draws from tokens [b, p, d] and three pictures [b, 3, h, w].
+    def forward(self, tokens: Tensor, pictures: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draws from tokens [b, p, d], four pictures [b, 12, h, w] and three masks [b, 3, h, w].
 
-        Returns a painted picture [b, 3, h, w], mixing weights [b, CANDIDATES, h, w], flow [b, h/cell, w/cell, 2] and
-        log depth [b, h/cell, w/cell].
+        Returns a painted picture [b, 3, h, w], the candidates' logits [b, CANDIDATES, h, w], flow [b, h/cell, w/cell,
+        2] and log depth [b, h/cell, w/cell].
         """
         cell, side = self.config.cell, self.config.patch // self.config.cell
-        rows = noised.shape[-2] // self.config.patch
+        rows = pictures.shape[-2] // self.config.patch
         spread = rearrange(self.spread(tokens), "b (r c) (d i j) -> b d (r i) (c j)", r=rows, i=side, j=side)
-        pictures = torch.cat((noised, turned, before), dim=1)
-        x = self.join(torch.cat((spread, functional.pixel_unshuffle(pictures, cell)), dim=1))
+        given = (spread, functional.pixel_unshuffle(pictures, cell), functional.avg_pool2d(masks, cell))
+        x = self.join(torch.cat(given, dim=1))
         for layer in self.convolve:
             x = x + layer(functional.silu(x))
         out = self.out(functional.silu(x)).float()
         painted, choices, rest = out.split((self.colours, self.choices, 3), dim=1)
-        weights = functional.pixel_shuffle(choices, cell).softmax(dim=1)
         flow = rearrange(rest[:, :2], "b two r c -> b r c two")
-        return functional.pixel_shuffle(painted, cell), weights, flow, rest[:, 2]
+        return functional.pixel_shuffle(painted, cell), functional.pixel_shuffle(choices, cell), flow, rest[:, 2]
 
 
 class WorldModel(nn.Module):
     """The denoiser of frames. Teacher and student are two sets of its weights."""
 
+    overlay: Tensor
+    """[h, w] of the trained size: 1 where something is painted on the screen, found in the training data."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         d = config.width
-        self.embed = PatchEmbedding(len(config.history) + 2, config.patch, config.bottleneck, d)
+        self.embed = PatchEmbedding(len(config.history) + 3, config.patch, config.bottleneck, d)
         self.level = LevelEmbedding(d)
         self.size = LevelEmbedding(d)
         self.noise = LevelEmbedding(d)
@@ -144,6 +153,7 @@ class WorldModel(nn.Module):
         self.norm = nn.RMSNorm(d, eps=1e-6)
         self.head = DetailHead(config)
         self.facts = zero_init(nn.Linear(d, 3 + EVENT_COUNT + 1))
+        self.register_buffer("overlay", torch.zeros(config.size))
 
     def forward(
         self,
@@ -160,39 +170,50 @@ class WorldModel(nn.Module):
         as in `MemoryAttention`; memory: keys and values of m earlier frames for each memory layer.
         """
         b, t, _, height, width = noised.shape
-        config = self.config
-        before = context.past[:, :, 0].flatten(0, 1)
-        grid = geometry.rotation_grid(
-            context.pitch.flatten(), context.turn.flatten(0, 1), (height, width), config.field_of_view
-        )
-        turned = geometry.warp(before, grid)
+        config, size_in_pixels, field = self.config, (height, width), self.config.field_of_view
+        noised, before, key = noised.flatten(0, 1), context.past[:, :, 0].flatten(0, 1), context.key.flatten(0, 1)
+        pitch, turn, way = context.pitch.flatten(), context.turn.flatten(0, 1), context.way.flatten(0, 1)
+        overlay = functional.interpolate(self.overlay[None, None], size_in_pixels).expand(b * t, -1, -1, -1)
 
-        stacked = torch.cat((noised.flatten(0, 1)[:, None], turned[:, None], context.past.flatten(0, 1)), dim=1)
-        x = self.embed(stacked).unflatten(0, (b, t))
+        grid = geometry.rotation_grid(pitch, turn, size_in_pixels, field)
+        seen = geometry.inside(grid).float()
+        turned = geometry.warp(before, grid) * seen
+        known, key_pitch, key_yaw, key_travel = way[:, 0], way[:, 1], way[:, 2], way[:, 3:]
+        key_turn = torch.stack((pitch + turn[:, 0] - key_pitch, key_yaw + turn[:, 1]), dim=-1)
+        key_grid = geometry.rotation_grid(key_pitch, key_turn, size_in_pixels, field)
+        key_seen = geometry.inside(key_grid) * known[:, None, None, None]
+        key_turned = geometry.warp(key, key_grid) * key_seen
+
+        stacked = torch.stack((noised, turned, key_turned), dim=1)
+        x = self.embed(torch.cat((stacked, context.past.flatten(0, 1)), dim=1)).unflatten(0, (b, t))
         rows, columns = height // config.patch, width // config.patch
         x, fresh = self.trunk(x, (rows, columns), level, size, context, ages, memory)
         facts = self.facts(x.mean(dim=2)).float()
 
-        travel, events, pitch = facts.split((3, EVENT_COUNT, 1), dim=-1)
-        painted, weights, flow, depth = self.head(x.flatten(0, 1), noised.flatten(0, 1), turned, before)
-        shift, _ = geometry.travel_shift(
-            depth.clamp(*DEPTH_RANGE).expm1(),
-            context.pitch.flatten(),
-            context.turn.flatten(0, 1),
-            travel.flatten(0, 1),
-            (height, width),
-            config.field_of_view,
-        )
+        travel, events, pitch_after = facts.split((3, EVENT_COUNT, 1), dim=-1)
+        pictures = torch.cat((noised, turned, before, key_turned), dim=1)
+        masks = torch.cat((seen, key_seen, overlay), dim=1)
+        painted, logits, flow, depth = self.head(x.flatten(0, 1), pictures, masks)
+        metres = depth.clamp(*DEPTH_RANGE).expm1()
+        moved = travel.flatten(0, 1)
+        shift, _ = geometry.travel_shift(metres, pitch, turn, moved, size_in_pixels, field)
         flow = flow + shift
-        fine_flow = functional.interpolate(
-            flow.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False
-        )
-        source = grid + fine_flow.permute(0, 2, 3, 1)
+        source = grid + _enlarged(flow, size_in_pixels)
+        # Where the earlier view is concerned the picture must not pull at the travel: the frame before measures it.
+        key_moved = key_travel + geometry.carry(moved.detach(), key_yaw)
+        key_shift, _ = geometry.travel_shift(metres, key_pitch, key_turn, key_moved, size_in_pixels, field)
+        key_source = key_grid + _enlarged(key_shift, size_in_pixels)
+
         mixed = geometry.warp(before, source)
-        picked = geometry.pick(before, source)
+        picked, covered = geometry.pick(torch.cat((before, overlay), dim=1), source).split((3, 1), dim=1)
+        recalled, key_covered = geometry.pick(torch.cat((key, overlay), dim=1), key_source).split((3, 1), dim=1)
         if self.training:  # straight through (Bengio et al., arXiv 1308.3432): picked values, the mixture's gradient
             picked = mixed + (picked - mixed).detach()
-        candidates = (picked, mixed, before, painted)
+        lost = 1 - (1 - overlay) * (1 - covered) * geometry.inside(source)
+        key_lost = 1 - (1 - overlay) * (1 - key_covered) * geometry.inside(key_source) * known[:, None, None, None]
+        fair = torch.zeros_like(lost)
+        weights = (logits - EXCLUDED * torch.cat((lost, lost, fair, fair, key_lost), dim=1)).softmax(dim=1)
+        candidates = (picked, mixed, before, painted, recalled)
         frame = sum(weights[:, index, None] * candidate for index, candidate in enumerate(candidates))
         return Prediction(
             frame=frame.unflatten(0, (b, t)),
@@ -200,7 +221,7 @@ class WorldModel(nn.Module):
             depth=depth.unflatten(0, (b, t)),
             travel=travel,
             events=events,
-            pitch=pitch.squeeze(-1),
+            pitch=pitch_after.squeeze(-1),
             memory=fresh,
         )
 
@@ -245,6 +266,13 @@ class WorldModel(nn.Module):
         action = torch.cat((action[..., :first], camera, action[..., first + 2 :]), dim=-1)
         turn = context.turn
         return torch.cat((action, torch.tanh(turn), torch.tanh(turn / CAMERA_SCALE)), dim=-1)
+
+
+def _enlarged(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """A flow [b, h', w', 2] at the size [b, h, w, 2] of frames."""
+    return functional.interpolate(flow.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False).permute(
+        0, 2, 3, 1
+    )
 
 
 def causal_ages(b: int, t: int, memory: int, device: torch.device) -> Tensor:

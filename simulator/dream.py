@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.model import flow
+from reverie.model import flow, recall
 from reverie.model.actions import ACTION_DIM, ACTION_INDEX, CAMERA_SCALE
 from reverie.model.signature import Backend, memory_shape
 from reverie.model.weights import fingerprint, model_folder, open_backend
@@ -22,6 +22,12 @@ from reverie.simulator.world import EVENTS, Senses
 
 MAX_PITCH = 90.0
 MAX_SEED = 2**63
+PITCH = 4
+"""Its place in a pose."""
+ANOTHER_WORLD = 0.5
+"""Share of the pixels beyond which an edit makes all earlier views worthless."""
+EDITED_PLACES = 100
+"""Sight lines that stand for an edited region."""
 REDREAM_STREAM = 1
 """Noise for re-dreaming an edit comes from another stream than the noise of the ticks (stream 0)."""
 
@@ -35,8 +41,14 @@ class DreamState:
     keys: np.ndarray
     values: np.ndarray
     ages: np.ndarray
-    pitch: np.ndarray
-    """float32 [b], degrees."""
+    pose: np.ndarray
+    """float32 [b, 5], as in `reverie.model.recall`: where the eye is, as far as the model can tell."""
+    kept: np.ndarray
+    """object [b, k]: earlier views, each a uint8 [h, w, 3] that many states share, or None for an empty slot."""
+    kept_poses: np.ndarray
+    """float32 [b, k, 5]."""
+    kept_ages: np.ndarray
+    """float32 [b, k]: in ticks; below zero for an empty slot."""
     ticks: np.ndarray
     """int64 [b]."""
     seeds: np.ndarray
@@ -111,7 +123,7 @@ class DreamWorld:
 
     def senses(self, state: DreamState) -> Senses:
         """In a dream a scripted player knows the tick and the pitch, no more."""
-        return Senses(tick=int(state.ticks[0]), pitch=float(state.pitch[0]))
+        return Senses(tick=int(state.ticks[0]), pitch=float(state.pose[0, PITCH]))
 
     def events(self, state: DreamState) -> np.ndarray:
         """float32 [len(EVENTS)]: the probabilities that the model gives to the last tick's events."""
@@ -119,6 +131,8 @@ class DreamWorld:
 
     def edit(self, state: DreamState, image: np.ndarray, mask: np.ndarray | None, strength: float) -> DreamState:
         """`image` becomes the newest frame where `mask`; the past and the memory stay as they are.
+
+        Earlier views that show what is edited are forgotten, and the edited one is kept, so that the edit lasts.
 
         With `strength` in 0..1 the picture is first noised to level 1 - strength and dreamed clean again (SDEdit, Meng
         et al., arXiv 2108.01073), so that a rough sketch takes on the look of the world.
@@ -133,7 +147,7 @@ class DreamWorld:
             z = level * _to_unit(edited)[None] + (1 - level) * noise
             redreamed, _ = self._denoise(sketch, np.zeros((1, ACTION_DIM), np.float32), z, float(level))
             edited = np.where(covered[..., None], redreamed["frame"][0], before)
-        return self._with_newest(state, edited)
+        return self._edited(state, edited)
 
     def describe(self) -> dict[str, Any]:
         """JSON that names the model and its weights."""
@@ -141,7 +155,10 @@ class DreamWorld:
 
     def pack(self, state: DreamState) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The state as plain JSON and named arrays."""
-        return {}, {field.name: getattr(state, field.name) for field in dataclasses.fields(DreamState)}
+        arrays = {field.name: getattr(state, field.name) for field in dataclasses.fields(DreamState)}
+        views = [view for view in arrays["kept"].flat if view is not None]
+        arrays["kept"] = np.stack(views) if views else np.zeros((0, *self._size, 3), np.uint8)
+        return {}, arrays
 
     def unpack(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> DreamState:
         """The inverse of `pack`; checks names, types, shapes and values. Raises SaveError."""
@@ -149,16 +166,29 @@ class DreamWorld:
         values = {}
         for field in dataclasses.fields(DreamState):
             expected, array = getattr(model, field.name), arrays.get(field.name)
+            if field.name == "kept":
+                continue
             if not isinstance(array, np.ndarray) or array.dtype != expected.dtype or array.shape != expected.shape:
                 raise SaveError(f"save: the dream's {field.name} is missing or of the wrong shape")
             if array.dtype == np.float32 and not np.isfinite(array).all():
                 raise SaveError(f"save: the dream's {field.name} holds numbers that are not finite")
             values[field.name] = array
+        values["kept"] = self._unpack_views(arrays.get("kept"), values["kept_ages"] >= 0)
         if set(arrays) != set(values):
             raise SaveError("save: holds arrays that no dream has")
-        if values["ticks"][0] < 0 or values["seeds"][0] < 0 or abs(values["pitch"][0]) > MAX_PITCH:
+        if values["ticks"][0] < 0 or values["seeds"][0] < 0 or abs(values["pose"][0, PITCH]) > MAX_PITCH:
             raise SaveError("save: the dream's tick, seed or pitch is out of range")
         return DreamState(**values)
+
+    def _unpack_views(self, views: Any, filled: np.ndarray) -> np.ndarray:
+        """Earlier views in their slots: object [1, k], where `filled` [1, k]. Raises SaveError."""
+        expected = (int(filled.sum()), *self._size, 3)
+        if not isinstance(views, np.ndarray) or views.dtype != np.uint8 or views.shape != expected:
+            raise SaveError("save: the dream's earlier views are missing or of the wrong shape")
+        kept = np.full(filled.shape, None, object)
+        for place, view in zip(np.argwhere(filled), views, strict=True):
+            kept[tuple(place)] = view
+        return kept
 
     # Many dreams at once.
 
@@ -209,10 +239,12 @@ class DreamWorld:
         b = len(actions)
         first = ACTION_INDEX["cameraX"]
         turn = actions[:, first : first + 2] * np.float32(CAMERA_SCALE)
-        turn[:, 0] = np.clip(state.pitch + turn[:, 0], -MAX_PITCH, MAX_PITCH) - state.pitch
+        pitch = state.pose[:, PITCH]
+        turn[:, 0] = np.clip(pitch + turn[:, 0], -MAX_PITCH, MAX_PITCH) - pitch
+        key, way = self._recall(state, turn)
         inputs = {
             "past": state.past, "keys": state.keys, "values": state.values, "ages": state.ages,
-            "action": actions, "turn": turn, "pitch": state.pitch,
+            "action": actions, "turn": turn, "pitch": pitch, "key": key, "way": way,
         }  # fmt: skip
         out: dict[str, np.ndarray] = {}
 
@@ -223,6 +255,25 @@ class DreamWorld:
 
         flow.sample(denoise, z.astype(np.float32), self.steps, start)
         return out, turn
+
+    def _recall(self, state: DreamState, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For each dream the earlier view [b, h, w, 3] that helps with what comes into sight, and the way from it."""
+        rows = np.arange(len(turn))
+        field = self.config.field_of_view
+        slots = recall.choose(state.kept_poses, state.kept_ages, state.pose, turn, self._size, field)
+        way = recall.way(state.kept_poses[rows, slots], state.pose) * (slots >= 0)[:, None]
+        views = [state.kept[row, slot] if slot >= 0 else state.past[row, 0] for row, slot in zip(rows, slots)]
+        return np.stack(views), way.astype(np.float32)
+
+    def _keep(self, state: DreamState, rows: np.ndarray) -> DreamState:
+        """The same with the newest frames of dreams `rows` among their earlier views."""
+        if not len(rows):
+            return state
+        kept, poses, ages = state.kept.copy(), state.kept_poses.copy(), state.kept_ages.copy()
+        for row in rows:
+            slot = recall.slot_for(poses[row], ages[row], state.pose[row])
+            kept[row, slot], poses[row, slot], ages[row, slot] = state.past[row, 0].copy(), state.pose[row], 0.0
+        return dataclasses.replace(state, kept=kept, kept_poses=poses, kept_ages=ages)
 
     def _advance(
         self, state: DreamState, frames: np.ndarray, out: dict[str, np.ndarray], turn: np.ndarray
@@ -235,16 +286,21 @@ class DreamWorld:
         values[rows, :, slot] = out["new_values"]
         ages = np.where(state.ages >= 0, state.ages + 1, state.ages)
         ages[rows, slot] = 1.0
-        return DreamState(
+        later = DreamState(
             past=np.concatenate((frames[:, None], state.past[:, :-1]), axis=1),
             keys=keys,
             values=values,
             ages=ages.astype(np.float32),
-            pitch=(state.pitch + turn[:, 0]).astype(np.float32),
+            pose=recall.advance(state.pose, turn, out["travel"]),
+            kept=state.kept,
+            kept_poses=state.kept_poses,
+            kept_ages=np.where(state.kept_ages >= 0, state.kept_ages + 1, state.kept_ages),
             ticks=state.ticks + 1,
             seeds=state.seeds,
             events=out["events"],
         )
+        wanted = recall.worth_keeping(later.kept_poses, later.kept_ages, later.pose)
+        return self._keep(later, np.flatnonzero(wanted))
 
     def _noise(self, state: DreamState, stream: int) -> np.ndarray:
         """float32 [b, 3, h, w] standard normal, a function of each dream's seed and tick (counter-based, Philox)."""
@@ -258,16 +314,21 @@ class DreamWorld:
 
     def _blank(self, frame: np.ndarray, pitch: float, seed: int) -> DreamState:
         shape = memory_shape(self.config, 1, self._size)
-        return DreamState(
+        slots = self.config.keys
+        state = DreamState(
             past=np.repeat(frame[None, None], self.config.past, axis=1),
             keys=np.zeros(shape, np.float32),
             values=np.zeros(shape, np.float32),
             ages=np.full((1, self.config.memory), -1.0, np.float32),
-            pitch=np.array([pitch], np.float32),
+            pose=np.array([[0.0, 0.0, 0.0, 0.0, pitch]], np.float32),
+            kept=np.full((1, slots), None, object),
+            kept_poses=np.zeros((1, slots, recall.POSE_DIM), np.float32),
+            kept_ages=np.full((1, slots), -1.0, np.float32),
             ticks=np.zeros(1, np.int64),
             seeds=np.array([seed], np.int64),
             events=np.zeros((1, len(EVENTS)), np.float32),
         )
+        return self._keep(state, np.zeros(1, int))
 
     def _from_image(self, image: np.ndarray, pitch: float | None, seed: int) -> DreamState:
         """A dream that starts cold; where nobody knows the camera's pitch, the model reads it off the picture."""
@@ -276,7 +337,7 @@ class DreamWorld:
             out, _ = self._denoise(
                 state, np.zeros((1, ACTION_DIM), np.float32), self._noise(state, REDREAM_STREAM), 0.0
             )
-            state = dataclasses.replace(state, pitch=np.clip(out["seen_pitch"], -MAX_PITCH, MAX_PITCH))
+            state = self._blank(image, float(np.clip(out["seen_pitch"][0], -MAX_PITCH, MAX_PITCH)), seed)
         return state
 
     def _from_clip(self, clip: Any, seed: int) -> DreamState:
@@ -289,6 +350,28 @@ class DreamWorld:
             out, turn = self._denoise(state, vector, self._noise(state, stream=0), start=0.0)
             state = self._advance(state, clip.frames[index + 1][None], out, turn)
         return dataclasses.replace(state, ticks=np.zeros(1, np.int64))
+
+    def _edited(self, state: DreamState, frame: np.ndarray) -> DreamState:
+        """One dream whose newest frame was replaced: earlier views of the place are forgotten, the new one is kept."""
+        changed = (frame != self.frame(state)).any(axis=-1)
+        if not changed.any():
+            return state
+        ages = state.kept_ages.copy()
+        if changed.mean() > ANOTHER_WORLD:
+            ages[:] = -1.0
+        else:
+            places = np.argwhere(changed)
+            places = places[:: max(1, len(places) // EDITED_PLACES)] + 0.5
+            centre = np.array(self._size) / 2
+            down = np.tan(np.deg2rad(self.config.field_of_view) / 2)
+            offsets = (places - centre) / centre[0] * down
+            rays = np.stack((offsets[:, 1], offsets[:, 0], np.ones(len(offsets))), axis=-1)
+            gone = recall.stale(state.kept_poses[0], state.pose[0], rays, self._size, self.config.field_of_view)
+            ages[0, gone] = -1.0
+        kept = np.where(ages >= 0, state.kept, None)
+        return self._keep(
+            dataclasses.replace(self._with_newest(state, frame), kept=kept, kept_ages=ages), np.zeros(1, int)
+        )
 
     def _with_newest(self, state: DreamState, frame: np.ndarray) -> DreamState:
         past = state.past.copy()

@@ -54,6 +54,8 @@ def random_context(b: int, t: int, config: ModelConfig = CONFIG, seed: int = 0) 
         turn=normal(b, t, 2) * 4,
         pitch=normal(b, t) * 10,
         context_noise=torch.zeros(b, t),
+        key=normal(b, t, 3, *config.size).clamp(-1, 1),
+        way=torch.cat((torch.ones(b, t, 1), normal(b, t, 5)), dim=-1),
     )
     return normal(b, t, 3, *config.size), context
 
@@ -203,9 +205,44 @@ def test_an_untrained_model_moves_the_frame_with_the_camera() -> None:
     noised, context = random_context(1, 1)
     out = model(noised, torch.zeros(1, 1), torch.ones(1, 1), context, torch.zeros(1, 1, 1)).frame[0]
     grid = geometry.rotation_grid(context.pitch[0], context.turn[0], CONFIG.size, FIELD)
-    turned = geometry.warp(context.past[0, :, 0], grid)
-    before = context.past[0, :, 0]
-    assert (out - turned).abs().mean() < 0.5 * (out - before).abs().mean()
+    turned = geometry.pick(context.past[0, :, 0], grid)
+    seen = geometry.inside(grid)
+    error = (out - turned).abs() * seen
+    assert error.sum() < 0.5 * ((out - context.past[0, :, 0]).abs() * seen).sum()
+
+
+def test_what_comes_back_into_view_is_remembered() -> None:
+    """After a turn of 60 degrees an earlier view that looked there fills what the frame before cannot show."""
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG).eval()
+    noised, context = random_context(1, 1)
+    way = torch.tensor(
+        [[[1.0, 0.0, -60.0, 0.0, 0.0, 0.0]]]
+    )  # the key looks 60 degrees to the right of the frame before
+    turned = context._replace(turn=torch.tensor([[[0.0, 60.0]]]), pitch=torch.zeros(1, 1), way=way)
+    out = model(noised, torch.zeros(1, 1), torch.ones(1, 1), turned, torch.zeros(1, 1, 1)).frame[0]
+    grid = geometry.rotation_grid(torch.zeros(1), turned.turn[0], CONFIG.size, FIELD)
+    hidden = ~geometry.inside(grid)
+    assert hidden.float().mean() > 0.4
+    error = ((out - turned.key[0]).abs() * hidden).sum() / (3 * hidden.sum())
+    assert error < 0.2
+    forgotten = turned._replace(way=torch.zeros(1, 1, 6))
+    without = model(noised, torch.zeros(1, 1), torch.ones(1, 1), forgotten, torch.zeros(1, 1, 1)).frame[0]
+    assert ((without - turned.key[0]).abs() * hidden).sum() / (3 * hidden.sum()) > 3 * error
+
+
+def test_what_is_painted_on_the_screen_does_not_move() -> None:
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG).eval()
+    model.overlay[20:24, 10:30] = 1
+    noised, context = random_context(1, 1)
+    context = context._replace(turn=torch.tensor([[[0.0, 12.0]]]), way=torch.zeros(1, 1, 6))
+    before = torch.full_like(context.past, -1.0)
+    before[..., 20:24, 10:30] = 1.0
+    out = model(noised, torch.zeros(1, 1), torch.ones(1, 1), context._replace(past=before), torch.zeros(1, 1, 1))
+    shown = out.frame[0, 0].mean(0)
+    assert shown[20:24, 10:30].mean() > 0.2  # half kept, half an untrained painter's grey
+    assert shown[:18].max() < 0  # nothing of it is carried along
 
 
 # Flow
@@ -320,4 +357,5 @@ def test_both_backends_dream_the_same_32_frames(folder) -> None:
         action = Action(forward=tick % 3 == 0, camera=(1.0, -4.0 if tick > 12 else 3.0))
         states = [world.step(state, action) for world, state in zip(worlds, states)]
         first, second = (world.frame(state).astype(int) for world, state in zip(worlds, states))
-        assert np.abs(first - second).mean() < 0.05
+        # A source on the line between two pixels is picked from either side.
+        assert np.abs(first - second).mean() < 0.2

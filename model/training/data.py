@@ -10,10 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.model import geometry, recall
 from reverie.model.actions import ACTION_INDEX, CAMERA_SCALE
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.training.shards import META, Shard
+
+
+WITHOUT_KEYS = 0.15
+"""Share of windows that do without earlier views, as the first seconds of a dream do."""
+DOUBT_METRES, DOUBT_TICKS = 0.15, 200
+"""Standard deviation of a dream's place after so many ticks, as far as earlier views in training go."""
 
 
 class Batch(NamedTuple):
@@ -37,6 +44,10 @@ class Batch(NamedTuple):
     """float32 [b, t, e]."""
     edited: Tensor
     """bool [b, t]: the target shows an edit that nothing announced."""
+    key: Tensor
+    """uint8 [b, t, h, w, 3]: the earlier view that a dream would be given."""
+    way: Tensor
+    """float32 [b, t, 6]: the way from there to the frame before, all zero for none (`reverie.model.recall.way`)."""
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
@@ -61,12 +72,49 @@ def camera_motion(eye: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.n
     return turn.astype(np.float32), np.nan_to_num(pitch[:-1]).astype(np.float32), travel.astype(np.float32)
 
 
+def level_poses(eye: np.ndarray) -> np.ndarray:
+    """Poses of `reverie.model.recall` for the places [n, 5] of a shard, whose axes are Minecraft's."""
+    return np.stack((-eye[:, 0], -eye[:, 1], eye[:, 2], eye[:, 3], eye[:, 4]), axis=-1).astype(np.float64)
+
+
+class KeyViews:
+    """Which earlier views a player of a shard would have kept at each of its rows."""
+
+    def __init__(self, shard: Shard, slots: int) -> None:
+        self.poses = level_poses(np.asarray(shard.columns["eye"][: shard.rows], np.float64))
+        edited = np.asarray(shard.columns["edited"][: shard.rows])
+        changes: list[int] = []
+        self.banks: list[np.ndarray] = []
+        bank, keys = np.full(slots, -1), np.zeros((slots, recall.POSE_DIM))
+        for row, pose in enumerate(self.poses):
+            fresh = row == shard.starts[row]
+            if fresh or edited[row]:  # nobody knows what of the old views still holds
+                bank = np.full(slots, -1)
+            ages = np.where(bank >= 0, row - bank, -1)
+            if np.isfinite(pose).all() and recall.worth_keeping(keys[None], ages[None], pose[None])[0]:
+                slot = recall.slot_for(keys, ages, pose)
+                bank, keys = bank.copy(), keys.copy()
+                bank[slot], keys[slot] = row, pose
+            elif not (fresh or edited[row]):
+                continue
+            changes.append(row)
+            self.banks.append(bank)
+        self.changes = np.array(changes)
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        """The views [n, slots] kept when the frames of `rows` [n] had been seen: rows of the shard, -1 for none."""
+        if not self.banks:
+            return np.full((len(rows), 1), -1)
+        return np.stack([self.banks[index] for index in np.searchsorted(self.changes, rows, side="right") - 1])
+
+
 class ShardSet:
     """All finished shards in some folders; `rescan` finds those that a recorder has added since."""
 
     def __init__(self, folders: Sequence[Path], config: ModelConfig) -> None:
         self.folders, self.config = list(folders), config
         self.shards: dict[Path, Shard] = {}
+        self._views: dict[int, KeyViews] = {}
         self.rescan()
 
     def rescan(self) -> int:
@@ -92,13 +140,17 @@ class ShardSet:
             if last < shard.rows and shard.starts[last] == shard.starts[target - 1]:
                 break
         oldest = max(int(shard.starts[target]), target - past)
-        if rng.random() < cold:
+        starts_cold = bool(rng.random() < cold)
+        if starts_cold:
             oldest = target - 1
         rows = np.maximum(np.arange(target - past, target + ticks), oldest)
         columns = shard.columns
         action = np.asarray(columns["actions"][target - 1 : last])
         turn, pitch, travel = camera_motion(np.asarray(columns["eye"][target - 1 : last + 1]), action)
         frames = np.asarray(columns["frames"][oldest : last + 1])
+        key, way = self._keys(shard, np.arange(target - 1, last), turn, rng)
+        if starts_cold or rng.random() < WITHOUT_KEYS:
+            way = np.zeros_like(way)
         return {
             "past": frames[rows - oldest],
             "known": np.int64(target - oldest),
@@ -109,7 +161,31 @@ class ShardSet:
             "depth": np.asarray(columns["depth"][target - 1 : last + 1], np.float32),
             "events": np.asarray(columns["events"][target : last + 1], np.float32),
             "edited": np.asarray(columns["edited"][target : last + 1]),
+            "key": key,
+            "way": way,
         }
+
+    def _keys(
+        self, shard: Shard, before: np.ndarray, turn: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The earlier views [t, h, w, 3] for the frames after rows `before` [t], and the ways [t, 6] from there.
+
+        The ways are blurred as a dream's own would be, which adds up its travels.
+        """
+        if id(shard) not in self._views:
+            self._views[id(shard)] = KeyViews(shard, self.config.keys)
+        views = self._views[id(shard)]
+        bank, poses = views.at(before), views.poses[before]
+        ages = np.where(bank >= 0, before[:, None] - bank, -1)
+        keys = views.poses[bank.clip(0)]
+        slots = recall.choose(keys, ages, poses, turn, shard.size, self.config.field_of_view)
+        chosen = bank[np.arange(len(before)), slots]
+        way = recall.way(views.poses[chosen.clip(0)], poses)
+        doubt = DOUBT_METRES * np.minimum(1, ages[np.arange(len(before)), slots] / DOUBT_TICKS)
+        way[:, 3:] += rng.standard_normal(3).astype(np.float32) * doubt[:, None]
+        known = (slots >= 0) & np.isfinite(way).all(axis=1)
+        way = np.where(known[:, None], way, 0).astype(np.float32)
+        return np.stack([np.asarray(shard.columns["frames"][row]) for row in chosen.clip(0)]), way
 
     def batch(self, rng: np.random.Generator, size: int, ticks: int, cold: float) -> Batch:
         """`size` random windows of `ticks` targets each. Raises ModelError where there is nothing to read."""
@@ -127,3 +203,32 @@ class ShardSet:
             while True:
                 yield waiting.pop(0).result()
                 waiting.append(pool.submit(self.batch, rng, size, ticks, cold))
+
+
+OVERLAY_PAIRS, OVERLAY_DEGREES, OVERLAY_RATIO = 300, 3.0, 0.3
+
+
+def find_overlay(shards: ShardSet, seed: int = 0) -> Tensor:
+    """What is painted on the screen: float32 [h, w], 1 for pixels that stay where they are when the camera turns.
+
+    Over pairs of frames with a turn between them, those which the frame before explains far better as it stands than
+    turned with the camera. Zero where too few pairs turn.
+    """
+    config = shards.config
+    rng = np.random.default_rng(seed)
+    still, turned = torch.zeros(config.size), torch.zeros(config.size)
+    used = 0
+    for _ in range(8 * OVERLAY_PAIRS):
+        window = shards.window(rng, 1, cold=1.0)
+        if np.abs(window["turn"]).max() < OVERLAY_DEGREES or window["edited"].any():
+            continue
+        before, after = torch.from_numpy(window["past"][-2:]).movedim(-1, 1).float()[:, None]
+        pitch, turn = torch.from_numpy(window["pitch"]), torch.from_numpy(window["turn"])
+        grid = geometry.rotation_grid(pitch, turn, config.size, config.field_of_view)
+        seen = geometry.inside(grid)[0, 0]
+        still += (before - after).abs().mean((0, 1)) * seen
+        turned += (geometry.warp(before, grid) - after).abs().mean((0, 1)) * seen
+        used += 1
+        if used == OVERLAY_PAIRS:
+            return (still < OVERLAY_RATIO * turned).float()
+    return torch.zeros(config.size)

@@ -14,7 +14,7 @@ from reverie.model.world_model import Prediction
 SKY_METRES = 64.0
 """Depth that stands for the sky."""
 WEIGHTS: dict[str, float] = {
-    "frame": 1.0, "haar": 1.0, "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
+    "frame": 1.0, "haar": 1.0, "texture": 4.0, "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
 }  # fmt: skip
 CHANGED_WEIGHT = 2.0
 """How much more a pixel counts that is not what it was a tick ago, so that copying is no way out."""
@@ -38,8 +38,23 @@ def haar_distance(error: Tensor, levels: int = 3) -> Tensor:
     return total
 
 
+def texture_distance(predicted: Tensor, target: Tensor, levels: int = 2, pool: int = 4) -> Tensor:
+    """How much the amount of detail differs, place by place, whatever that detail is: [b] for frames [b, 3, h, w].
+
+    Mean absolute Haar coefficients over neighbourhoods of `pool` of them, so that texture that lies a pixel off costs
+    nothing here and blur costs what it blurs: statistics of textures as in Portilla and Simoncelli (2000), local.
+    """
+    total = predicted.new_zeros(predicted.shape[0])
+    for _ in range(levels):
+        bands = haar(predicted), haar(target)
+        predicted, target = (band[:, :3] / 2 for band in bands)
+        amounts = [functional.avg_pool2d(band[:, 3:].abs(), pool) for band in bands]
+        total = total + (amounts[0] - amounts[1]).abs().mean((1, 2, 3))
+    return total
+
+
 def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, weight: Tensor) -> dict[str, Tensor]:
-    """Absolute plus squared error with changed pixels weighted up, and the Haar distance.
+    """Absolute plus squared error with changed pixels weighted up, the Haar distance and the texture distance.
 
     Frames [b, t, 3, h, w]; `weight` [b, t] multiplies each frame's share.
     """
@@ -47,8 +62,10 @@ def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, weight: Tens
     changed = 1 + CHANGED_WEIGHT * ((target - before).abs().amax(2, keepdim=True) > 0.05)
     pixels = ((error.abs() + error.square()) * changed).mean((2, 3, 4))
     detail = haar_distance(error.flatten(0, 1)).unflatten(0, error.shape[:2])
+    texture = texture_distance(predicted.flatten(0, 1), target.flatten(0, 1)).unflatten(0, error.shape[:2])
+    parts = {"frame": pixels, "haar": detail, "texture": texture}
     total = weight.sum().clamp(min=1e-6)
-    return {"frame": (weight * pixels).sum() / total, "haar": (weight * detail).sum() / total}
+    return {name: (weight * part).sum() / total for name, part in parts.items()}
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from reverie.model import flow
 from reverie.model.config import ModelConfig
-from reverie.model.training.data import Batch, ShardSet
+from reverie.model.training.data import Batch, ShardSet, find_overlay
 from reverie.model.training.loop import LOG, LoopConfig, Losses, Processes, run_phase
 from reverie.model.training.losses import fact_losses, frame_losses
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, rollout, with_own_past
 from reverie.model.weights import STUDENT, TEACHER, load_model, save_model
-from reverie.model.world_model import WorldModel, causal_ages
+from reverie.model.world_model import Context, WorldModel, causal_ages
 
 PHASES: tuple[str, ...] = ("dynamics", "distill")
 CONTEXT_NOISE = 0.3
@@ -29,9 +29,9 @@ CLEAN_CONTEXTS = 0.5
 START_LEVELS = 0.5
 """Share of frames that are predicted from pure noise, which is all a one-step student ever does."""
 OWN_PAST = 0.5
-"""Share of the student's batches whose past is its own dream."""
-TEACHER_TARGETS = 0.2
-"""Share of the student's other batches whose target is the end of the teacher's path from the same noise."""
+"""Share of the student's windows whose past is its own dream."""
+TEACHER_TARGETS = 0.05
+"""Share of the student's batches, as to their other windows, whose target is the end of the teacher's path from the same noise."""
 TEACHER_STEPS = 4
 STUDENT_TICKS = 16
 """Targets of the student's windows: longer than the teacher's, for its errors to grow as they do in play."""
@@ -86,37 +86,41 @@ def dynamics_losses(model: WorldModel, batch: Batch, generator: torch.Generator)
 def distill_losses(teacher: WorldModel, steps: int) -> Losses:
     """A student that takes `steps` steps where `teacher` takes many.
 
-    Some batches are dreamed by the student first and their true frames asked for from that past (errors of its own
-    kind, as in LIVE, arXiv 2602.03747); in some the target is where the teacher's path from the same noise ends (Luhman
-    and Luhman, arXiv 2101.02388); the rest are true frames from a true past.
+    Some windows of a batch are dreamed by the student first and their true frames asked for from that past (errors of
+    its own kind, as in LIVE, arXiv 2602.03747); of the others the target is now and then where the teacher's path from
+    the same noise ends (Luhman and Luhman, arXiv 2101.02388); the rest are true frames from a true past.
     """
 
     def losses(model: WorldModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         config = model.config
         b, t = batch.action.shape[:2]
         device = batch.action.device
-        own = bool(torch.rand((), generator=generator, device=device) < OWN_PAST)
-        taught = not own and bool(torch.rand((), generator=generator, device=device) < TEACHER_TARGETS)
+        own = round(b * OWN_PAST + float(torch.rand((), generator=generator, device=device)) - 0.5)
+        taught = bool(torch.rand((), generator=generator, device=device) < TEACHER_TARGETS)
         ages = causal_ages(b, t, config.memory, device)
-        true = conditions(batch, config.history, torch.zeros(b, device=device), generator)
+        clean = torch.zeros(b, device=device)
+        true = conditions(batch, config.history, clean, generator)
         given = true
         if own:
             model.eval()
-            dreamed = rollout(model, batch, steps, generator)
+            first = Batch(*(item[:own] for item in batch))
+            dreamed = with_own_past(first, rollout(model, first, steps, generator))
             model.train()
-            given = conditions(with_own_past(batch, dreamed), config.history, torch.zeros(b, device=device), generator)
+            past = torch.cat((dreamed.past, batch.past[own:]))
+            given = conditions(batch._replace(past=past), config.history, clean, generator)
         level = torch.randint(0, steps, (b, t), generator=generator, device=device) / steps
         size = torch.full_like(level, 1 / steps)
         noise = torch.randn(true.target.shape, generator=generator, device=device)
         target = true.target
-        if taught:
+        if taught and own < b:
+            rest = Context(*(item[own:] for item in true.context))
+
+            def denoise(z: Tensor, at: float, by: float) -> Tensor:
+                levels, sizes = (torch.full_like(level[own:], number) for number in (at, 1 / config.finest))
+                return teacher(z, levels, sizes, rest, ages[own:]).frame.float()
+
             with torch.no_grad():
-
-                def denoise(z: Tensor, at: float, by: float) -> Tensor:
-                    fine = torch.full_like(level, 1 / config.finest)
-                    return teacher(z, torch.full_like(level, at), fine, true.context, ages).frame.float()
-
-                target = flow.sample(denoise, noise, TEACHER_STEPS)
+                target = torch.cat((target[:own], flow.sample(denoise, noise[own:], TEACHER_STEPS)))
         z = flow.noised(target, noise, level)
         out = model(z, level, size, given.context, ages)
         losses = frame_losses(out.frame.float(), target, given.before, usable_frames(batch))
@@ -160,7 +164,8 @@ def train_phase(
     device = choose_device()
     loop = loop or LoopConfig()
     shards = ShardSet(folders, config)
-    rng = np.random.default_rng([seed, PHASES.index(phase)])
+    processes = Processes(device)
+    rng = np.random.default_rng([seed, PHASES.index(phase), processes.rank])
     target = out / "model"
     torch.manual_seed(seed)
     if phase == "dynamics":
@@ -176,11 +181,12 @@ def train_phase(
         model.requires_grad_(True)
         steps, losses, file = config.steps, distill_losses(teacher, config.steps), STUDENT
         loop = replace(loop, ticks=STUDENT_TICKS)
+    if not model.overlay.any():
+        model.overlay.copy_(find_overlay(shards, seed))
     average = run_phase(
         phase, model, shards.batches(rng, loop.batch, loop.ticks, loop.cold), losses, loop, out / phase,
         seconds, seed, device, resume, _sampler(shards, steps, device),
     )  # fmt: skip
-    processes = Processes(device)
     if processes.leads:
         save_model(target, config, average.state_dict(), file)
         if phase == "dynamics" and not (target / STUDENT).is_file():

@@ -44,6 +44,8 @@ def conditions(batch: Batch, history: tuple[int, ...], noise: Tensor, generator:
         turn=batch.turn,
         pitch=batch.pitch,
         context_noise=noise[:, None].expand(-1, ticks),
+        key=to_unit(batch.key),
+        way=batch.way,
     )
     return Conditions(context, frames[:, -ticks:], stack_past(frames, ticks, (1,))[:, :, 0])
 
@@ -82,6 +84,8 @@ def rollout(model: WorldModel, batch: Batch, steps: int, generator: torch.Genera
             turn=batch.turn[:, tick : tick + 1],
             pitch=batch.pitch[:, tick : tick + 1],
             context_noise=torch.zeros(b, 1, device=device),
+            key=to_unit(batch.key[:, tick : tick + 1]),
+            way=batch.way[:, tick : tick + 1],
         )
         count = min(tick, config.memory)
         ages = torch.arange(count, -1, -1, device=device, dtype=torch.float32).expand(b, 1, count + 1)

@@ -1,0 +1,137 @@
+"""Key frames: which earlier views a dream keeps, and which one of them helps with the next frame. Plain numpy.
+
+A view is kept when the eye has turned or travelled since the last one was; a view of nearly the same place takes the
+older one's slot, so the newest wins and an edit or a dug block is not undone by a stale memory. For the next frame that
+view is chosen that shows most of what the frame before did not (the greedy cover of WorldMem, arXiv 2504.12369, for one
+frame and with geometry in closed form). The network gets its picture and the `way` to it, and decides what to use.
+
+Letters: b dreams, k slots. A pose [5] is right, down, ahead in metres on axes of yaw 0, then yaw and pitch in degrees.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+POSE_DIM, WAY_DIM = 5, 6
+KEEP_DEGREES, KEEP_METRES, KEEP_TICKS = 25.0, 1.5, 100
+"""A frame is kept once the view has turned, the eye has travelled, or time has passed by so much since the last."""
+TWIN_DEGREES, TWIN_METRES = 12.0, 0.75
+"""Two views closer than this are of the same place."""
+USUAL_METRES = 8.0
+"""How far away things are taken to be where nobody has measured it."""
+GRID = (5, 8)
+"""Rows and columns of the sight lines that stand for a view."""
+OVERLAP_SHARE, NEAR_SHARE, AGE_SHARE = 0.15, 0.02, 0.1
+"""Worth, against a newly shown part of the view: of any shown part; of a metre's distance; of being new."""
+OLD_TICKS = 200.0
+LEAST = 0.05
+"""A view that shows less than this share of the frame is no help."""
+NOSE = 0.05
+"""Metres in front of the eye before which nothing is seen."""
+
+
+def advance(pose: np.ndarray, turn: np.ndarray, travel: np.ndarray) -> np.ndarray:
+    """Poses [b, 5] after turns [b, 2] (pitch, yaw) and travels [b, 3] (right, down, ahead of the camera, if level)."""
+    yaw = np.deg2rad(pose[:, 3])
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    right, down, ahead = travel.T
+    moved = np.stack((cos * right + sin * ahead, down, cos * ahead - sin * right, turn[:, 1], turn[:, 0]), axis=-1)
+    result = pose + moved
+    result[:, 3] = (result[:, 3] + 180) % 360 - 180
+    return result.astype(pose.dtype)
+
+
+def way(key: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """float32 [..., 6] from key views to poses: 1 for known, the key's pitch, yaw between, right, down, ahead of it."""
+    yaw = np.deg2rad(key[..., 3])
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    x, y, z = np.moveaxis(pose[..., :3] - key[..., :3], -1, 0)
+    between = (pose[..., 3] - key[..., 3] + 180) % 360 - 180
+    parts = (np.ones_like(yaw), key[..., 4], between, cos * x - sin * z, y, sin * x + cos * z)
+    return np.stack(parts, axis=-1).astype(np.float32)
+
+
+@lru_cache
+def _sight_lines(size: tuple[int, int], field_of_view: float) -> tuple[np.ndarray, float, float]:
+    """Camera-space rays [n, 3] with z = 1 over the whole view, and the tangents of its half width and half height."""
+    down = math.tan(math.radians(field_of_view) / 2)
+    across = down * size[1] / size[0]
+    y, x = np.meshgrid(*((np.arange(n) + 0.5) * 2 / n - 1 for n in GRID), indexing="ij")
+    rays = np.stack((x * across, y * down, np.ones_like(x)), axis=-1).reshape(-1, 3)
+    return rays.astype(np.float32), across, down
+
+
+def seen_points(pose: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """Where rays [n, 3] of cameras at poses [b, 5] end, USUAL_METRES away: [b, n, 3]."""
+    pitch, yaw = (np.deg2rad(pose[:, None, index]) for index in (4, 3))
+    x, y, z = rays.T * USUAL_METRES
+    y, z = np.cos(pitch) * y + np.sin(pitch) * z, np.cos(pitch) * z - np.sin(pitch) * y
+    x, z = np.cos(yaw) * x + np.sin(yaw) * z, np.cos(yaw) * z - np.sin(yaw) * x
+    return np.stack((x, np.broadcast_to(y, x.shape), z), axis=-1) + pose[:, None, :3]
+
+
+def shows(pose: np.ndarray, points: np.ndarray, size: tuple[int, int], field_of_view: float) -> np.ndarray:
+    """Whether cameras at poses [..., 5] have points [..., n, 3] in their view: bool [..., n]."""
+    _, across, down = _sight_lines(size, field_of_view)
+    pitch, yaw = (np.deg2rad(pose[..., None, index]) for index in (4, 3))
+    x, y, z = np.moveaxis(points - pose[..., None, :3], -1, 0)
+    x, z = np.cos(yaw) * x - np.sin(yaw) * z, np.cos(yaw) * z + np.sin(yaw) * x
+    y, z = np.cos(pitch) * y - np.sin(pitch) * z, np.cos(pitch) * z + np.sin(pitch) * y
+    return (z > NOSE) & (np.abs(x) < across * z) & (np.abs(y) < down * z)
+
+
+def choose(
+    keys: np.ndarray, ages: np.ndarray, pose: np.ndarray, turn: np.ndarray, size: tuple[int, int], field_of_view: float
+) -> np.ndarray:
+    """The slot [b] of the key view that helps most with the frame after `turn` [b, 2] from `pose` [b, 5]; -1 for none.
+
+    `keys` [b, k, 5] are the views' poses, `ages` [b, k] their ages in ticks, below zero for empty slots.
+    """
+    rays, _, _ = _sight_lines(size, field_of_view)
+    points = seen_points(advance(pose, turn, np.zeros_like(pose[:, :3])), rays)
+    new = ~shows(pose, points, size, field_of_view)
+    shown = shows(keys, points[:, None], size, field_of_view)
+    share = shown.mean(-1)
+    distance = np.linalg.norm(keys[..., :3] - pose[:, None, :3], axis=-1)
+    worth = (shown & new[:, None]).mean(-1) + OVERLAP_SHARE * share
+    worth = worth - NEAR_SHARE * distance - AGE_SHARE * ages / (ages + OLD_TICKS).clip(1)
+    worth = np.where((ages >= 0) & (share >= LEAST), worth, -np.inf)
+    best = worth.argmax(axis=1)
+    return np.where(np.isfinite(worth.max(axis=1)), best, -1)
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Degrees and metres [...] between poses [..., 5]."""
+    yaw = np.abs((one[..., 3] - other[..., 3] + 180) % 360 - 180)
+    turned = np.maximum(yaw, np.abs(one[..., 4] - other[..., 4]))
+    return turned, np.linalg.norm(one[..., :3] - other[..., :3], axis=-1)
+
+
+def worth_keeping(keys: np.ndarray, ages: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """Whether the views from `pose` [b, 5] differ enough from those kept last: bool [b]. The first is always kept."""
+    rows = np.arange(len(pose))
+    last = np.where(ages < 0, np.inf, ages).argmin(axis=1)
+    turned, travelled = _apart(keys[rows, last], pose)
+    age = ages[rows, last]
+    return (age < 0) | (turned > KEEP_DEGREES) | (travelled > KEEP_METRES) | (age >= KEEP_TICKS)
+
+
+def slot_for(keys: np.ndarray, ages: np.ndarray, pose: np.ndarray) -> int:
+    """The slot, of one dream's `keys` [k, 5] and `ages` [k], that a view from `pose` [5] takes.
+
+    That of the same place seen earlier, else an empty one, else the oldest.
+    """
+    turned, travelled = _apart(keys, pose)
+    twin = (ages >= 0) & (turned < TWIN_DEGREES) & (travelled < TWIN_METRES)
+    if twin.any():
+        return int(np.where(twin, ages, -1).argmax())
+    return int(np.where(ages < 0, np.inf, ages).argmax())
+
+
+def stale(keys: np.ndarray, pose: np.ndarray, rays: np.ndarray, size: tuple[int, int], field: float) -> np.ndarray:
+    """Which views [k, 5] show anything that lies along `rays` [n, 3] from `pose` [5]: an edit there ends them."""
+    points = seen_points(pose[None], rays)
+    return shows(keys, points, size, field).any(-1)
