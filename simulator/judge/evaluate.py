@@ -357,7 +357,9 @@ def judge_idle(world: Dreamer, runs: list[TrueRun], curves: dict[str, Any], tell
     report = _figure("idle_drift", drift[:, -1]) | {"idle_clips": len(runs), "copy_idle_drift": 0.0}
     if runs[0].frames is None:
         return report
-    return report | _figure("true_idle_drift", metrics.mean_change(_true_frames(runs), first)[:, -1])
+    true_drift = metrics.mean_change(_true_frames(runs), first)
+    curves["true_idle_drift"] = _rounded(true_drift.mean(axis=0))
+    return report | _figure("true_idle_drift", true_drift[:, -1])
 
 
 def judge_revisits(world: Dreamer, revisits: dict[int, list[TrueRun]], tell: Tell) -> dict[str, Any]:
