@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import Browser, installed
 from PIL import Image
 
-from reverie.demos import cli
+from reverie.demos import card, cli, judge_doc
+from reverie.demos.pages import picture
 from reverie.demos.pages.blind import arranged
+from reverie.demos.pages.browser import Browser, installed
 from reverie.demos.pages.charts import Line, line_chart, ticks
 from reverie.demos.pages.figures import groups
 from reverie.demos.pages.write import write_comparison, write_pages
@@ -81,11 +82,35 @@ def test_a_page_holds_all_it_needs(folder: Path) -> None:
 
 def test_a_page_shows_every_figure_once(folder: Path) -> None:
     text = (folder / "first/page.html").read_text("utf-8")
-    for cell in ("18.50", "17.00 to 20.00", "16.25", "18.75", "9.25", "1.125", "7.50", "0.500", "aaaa"):
+    for cell in ("18.50", "17.00 to 20.00", "16.25", "18.75", "9.25", "1.12", "7.50", "0.500", "aaaa"):
         assert cell in text, cell
     assert "tokenizer" not in text and "00 &lt;meadow&gt;" in text and "<meadow>" not in text
     titles = {group.title: len(group.rows) for group in groups(json.loads((folder / "first/report.json").read_text()))}
     assert titles == {"Picture": 1, "Memory": 1, "Physics probes": 1, "Other figures": 1}
+
+
+def test_the_readme_gets_the_same_figures(folder: Path, tmp_path: Path) -> None:
+    report = json.loads((folder / "first/report.json").read_text())
+    bench = {
+        "machine": {"cores": 2, "cpu": "abacus", "load": 0.1}, "width": 160, "height": 96, "first_frame_s": 0.5,
+        "peak_mib": 100.0, "voxel_fps": 250.0,
+        "backends": {"onnx-cpu": {"fps": 60.0, "p50_ms": 16.0, "p99_ms": 20.0, "batch_fps": {"1": 60.0}}},
+    }  # fmt: skip
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before {card.BEGIN} old {card.END} after")
+    card.into_readme(readme, card.summary(report, bench, brief=True))
+    text = readme.read_text()
+    assert text.startswith("before") and text.endswith("after") and "old" not in text
+    assert "| PSNR after 8 ticks, dB | 18.50 | 17.00 to 20.00 | 16.25 | 18.75 |" in text
+    assert "| walls stop, dB | 7.50 | 5.00 to 9.00 | 49.00 | -24.00 |" in text
+    tables = [table.splitlines() for table in text.split("\n\n") if table.startswith("|")]
+    assert len(tables) == 5
+    assert all(len({row.count("|") for row in table}) == 1 for table in tables), "a cell in every column"
+
+
+def test_the_judges_page_lists_every_key() -> None:
+    text = (Path(__file__).parents[1] / "docs/JUDGE.md").read_text("utf-8")
+    assert "\n".join(judge_doc.glossary()) in text, "python -m reverie.demos.judge_doc mends it"
 
 
 def test_films_are_tiles_of_one_picture(folder: Path) -> None:
@@ -175,6 +200,19 @@ def test_a_browser_plays_the_page(browser: Browser, folder: Path, tmp_path: Path
     assert len(np.unique(np.asarray(Image.open(tmp_path / "page.png").convert("L")))) > 20
     outside = [url for url in browser.requests if not url.startswith(("file:", "data:", "blob:", "about:"))]
     assert not outside and not browser.complaints
+
+
+@needs_browser
+def test_the_readme_gets_a_small_picture(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "picture.png"
+    assert picture.main([str(folder / "first/page.html"), str(out), "--tick", "9"]) == 0
+    with Image.open(out) as shown:
+        assert shown.size == picture.WINDOW and out.stat().st_size < picture.MOST_BYTES
+
+
+def test_a_picture_of_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert picture.main([str(tmp_path / "nothing.html"), str(tmp_path / "out.png")]) == 2
+    assert capsys.readouterr().err.startswith("reverie: ")
 
 
 @needs_browser

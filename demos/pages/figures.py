@@ -8,8 +8,8 @@ from typing import Any
 
 from reverie.simulator.judge.keys import BASELINES, Key, figures
 
-SMALL = 2.0
-"""Figures whose size is below this are shown with three digits after the point, others with two."""
+DIGITS, DIGITS_WITHOUT_UNIT = 2, 3
+"""After the point: shares and ratios, which have no unit, need one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Group:
     rows: tuple[tuple[Key, tuple[str, ...]], ...]
 
 
-def groups(report: dict[str, Any]) -> list[Group]:
-    """All figures of a report by group: the dream, its interval, and those baselines that the group has."""
-    found = figures(report)
+def groups(report: dict[str, Any], brief: bool = False) -> list[Group]:
+    """The figures of a report by group: the dream, its interval, and those baselines that the group has."""
+    found = figures(report, brief)
     tables = []
     for title in dict.fromkeys(key.group for key in found):
         keys = [key for key in found if key.group == title]
@@ -33,11 +33,11 @@ def groups(report: dict[str, Any]) -> list[Group]:
     return tables
 
 
-def number(value: Any) -> str:
-    """A figure as text."""
+def number(key: Key, value: Any) -> str:
+    """A value of a figure as text."""
     if not isinstance(value, (int, float)):
         return ""
-    return f"{value:.3f}" if abs(value) < SMALL and value != int(value) else f"{value:.2f}"
+    return f"{value:.{DIGITS if key.unit else DIGITS_WITHOUT_UNIT}f}"
 
 
 def title(key: Key) -> str:
@@ -47,11 +47,11 @@ def title(key: Key) -> str:
 
 def _cells(report: dict[str, Any], key: Key, baselines: Sequence[str]) -> tuple[str, ...]:
     interval = report.get(f"{key.name}_ci")
-    span = f"{number(interval[0])} to {number(interval[1])}" if interval else ""
+    span = f"{number(key, interval[0])} to {number(key, interval[1])}" if interval else ""
     return (
-        number(report[key.name]),
+        number(key, report[key.name]),
         span,
-        *(number(report.get(f"{prefix}_{key.name}")) for prefix in baselines),
+        *(number(key, report.get(f"{prefix}_{key.name}")) for prefix in baselines),
     )
 
 

@@ -92,13 +92,13 @@ def _tiles(report: dict[str, Any]) -> str:
             continue
         key = find(name)
         beside = [
-            f"{words} {number(report[f'{prefix}_{name}'])}"
+            f"{words} {number(key, report[f'{prefix}_{name}'])}"
             for prefix, words in BASELINES.items()
             if report.get(f"{prefix}_{name}") is not None
         ]
         tiles.append(
             f'<div class="tile card" title="{escape(key.meaning)}"><div class="what">{escape(key.title)}</div>'
-            f'<div class="value">{number(report[name])} <small>{escape(key.unit)}</small></div>'
+            f'<div class="value">{number(key, report[name])} <small>{escape(key.unit)}</small></div>'
             f'<div class="beside">{escape(" · ".join(beside)) or "&nbsp;"}</div></div>'
         )
     return f'<div class="tiles">{"".join(tiles)}</div>'
@@ -125,7 +125,7 @@ def _law(name: str, report: dict[str, Any]) -> str:
         return ""
     verdict = ("pass", "holds") if interval[0] > 0 else ("fail", "fails") if interval[1] < 0 else ("", "undecided")
     beside = ", ".join(
-        f"{words} {number(report[f'{prefix}_{key.name}'])}"
+        f"{words} {number(key, report[f'{prefix}_{key.name}'])}"
         for prefix, words in BASELINES.items()
         if report.get(f"{prefix}_{key.name}") is not None
     )

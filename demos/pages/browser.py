@@ -1,4 +1,4 @@
-"""A headless Chromium for tests, spoken to over its debugging pipe: the standard library is enough.
+"""A headless Chromium for screenshots and tests, spoken to over its debugging pipe: the standard library is enough.
 
 Chrome DevTools Protocol, https://chromedevtools.github.io/devtools-protocol; messages are JSON, ended by a zero byte.
 """
