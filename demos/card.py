@@ -14,26 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from reverie.demos.pages.figures import groups, title
 from reverie.model.errors import ModelError, ReverieError
 from reverie.model.weights import load_config, model_folder
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-ROWS: tuple[tuple[str, str, str | None, str | None], ...] = (
-    ("PSNR after 1 tick, dB", "psnr_1", "copy_psnr_1", "teacher_gain_1"),
-    ("PSNR after 8 ticks, dB", "psnr_8", "copy_psnr_8", "teacher_gain_8"),
-    ("PSNR after 32 ticks, dB", "psnr_32", "copy_psnr_32", "teacher_gain_32"),
-    ("… 1 tick, moving ticks alone", "psnr_1_moving", "copy_psnr_1_moving", None),
-    ("… 8 ticks, moving ticks alone", "psnr_8_moving", "copy_psnr_8_moving", None),
-    ("… 32 ticks, moving ticks alone", "psnr_32_moving", "copy_psnr_32_moving", None),
-    ("sharpness after 32 ticks (1 = as the truth)", "sharpness_32", None, None),
-    ("action sensitivity, dB", "action_sensitivity", None, None),
-    ("idle drift over 10 s, of 255", "idle_drift", None, None),
-    ("edit gain after 20 ticks, dB", "edit_gain", None, None),
-    ("revisit PSNR after 1 s, dB", "revisit_psnr_1s", None, None),
-    ("revisit PSNR after 5 s, dB", "revisit_psnr_5s", None, None),
-    ("revisit PSNR after 20 s, dB", "revisit_psnr_20s", None, None),
-)
-"""What the row says, and the keys of the dream, of copying the last frame, and of the teacher minus the dream."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -48,24 +33,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def quality(report: dict[str, Any]) -> list[str]:
-    """The table of figures."""
-    lines = [
-        "| on held-out worlds | dream | 95 % interval | copy last frame | teacher minus dream |",
-        "|---|---|---|---|---|",
-    ]
-    for label, key, copy, teacher in ROWS:
-        if report.get(key) is None:
-            continue
-        interval = report.get(f"{key}_ci")
-        cells = [
-            f"{report[key]:.2f}",
-            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
-            f"{report[copy]:.2f}" if copy and report.get(copy) is not None else "",
-            f"{report[teacher]:+.2f}" if teacher and report.get(teacher) is not None else "",
-        ]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    return lines
+def quality(report: dict[str, Any], brief: bool = False) -> list[str]:
+    """The tables of figures, one for each group; `docs/JUDGE.md` says what they mean."""
+    lines: list[str] = []
+    for group in groups(report, brief):
+        columns = [i for i in range(len(group.columns)) if any(cells[i] for _, cells in group.rows)]
+        lines += ["", f"| {group.title} | {' | '.join(group.columns[i] for i in columns)} |"]
+        lines.append("|---" * (len(columns) + 1) + "|")
+        lines += [f"| {title(key)} | {' | '.join(cells[i] for i in columns)} |" for key, cells in group.rows]
+    return lines[1:]
 
 
 def speed(bench: dict[str, Any]) -> list[str]:
@@ -77,16 +53,16 @@ def speed(bench: dict[str, Any]) -> list[str]:
     return lines
 
 
-def summary(report: dict[str, Any], bench: dict[str, Any]) -> str:
+def summary(report: dict[str, Any], bench: dict[str, Any], brief: bool = False) -> str:
     """Quality and speed with what they were measured on."""
     machine = bench["machine"]
     seeds = report["seeds"]
     return "\n".join(
         [
             f"Weights `{report['fingerprint']}`, {report['steps']} step a frame, {report['clips']} clips of held-out "
-            f"worlds (seeds {seeds[0]} to {seeds[1]}); the teacher on {report.get('teacher_clips', 0)} of them.",
+            f"worlds (seeds {seeds[0]} to {seeds[1]}); {_teacher(report)}. `docs/JUDGE.md` says what the figures mean.",
             "",
-            *quality(report),
+            *quality(report, brief),
             "",
             f"Speed at {bench['width']}x{bench['height']} on {machine['cores']} cores ({machine['cpu']}), "
             f"load {machine['load']} when measured:",
@@ -96,6 +72,17 @@ def summary(report: dict[str, Any], bench: dict[str, Any]) -> str:
             f"From command to first dreamed frame {bench['first_frame_s']:.2f} s; peak memory of `reverie play` "
             f"{bench['peak_mib']:.0f} MiB; the voxel world runs at {bench['voxel_fps']:.0f} frames/s on one core.",
         ]
+    )
+
+
+def _teacher(report: dict[str, Any]) -> str:
+    """What stands in the teacher's column, which looks at fewer clips than the dream's."""
+    if not report.get("teacher_clips"):
+        return "no teacher"
+    gains = [f"{report[f'teacher_lead_{ticks}']:+.2f}" for ticks in (1, 8, 32)]
+    return (
+        f"the {report['teacher_steps']}-step teacher on the first {report['teacher_clips']} of them, where it is "
+        f"{', '.join(gains)} dB above the dream after 1, 8 and 32 ticks"
     )
 
 
@@ -147,13 +134,13 @@ def card(model: str, report: dict[str, Any], bench: dict[str, Any], training: Pa
     return "\n".join(lines) + "\n"
 
 
-def into_readme(readme: Path, text: str) -> None:
-    """Puts `text` between the markers of the README. Raises ModelError where they are missing."""
+def into_readme(readme: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Puts `text` between two markers of a file. Raises ModelError where they are missing."""
     whole = readme.read_text("utf-8")
-    if BEGIN not in whole or END not in whole:
-        raise ModelError(f"{readme}: has no {BEGIN} … {END}")
-    head, rest = whole.split(BEGIN, 1)
-    readme.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}", "utf-8")
+    if begin not in whole or end not in whole:
+        raise ModelError(f"{readme}: has no {begin} … {end}")
+    head, rest = whole.split(begin, 1)
+    readme.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}", "utf-8")
 
 
 def main() -> int:
@@ -172,7 +159,7 @@ def main() -> int:
         text = card(options.model, report, bench, options.training, notes)
         (model_folder(options.model) / "CARD.md").write_text(text, "utf-8")
         if options.readme:
-            into_readme(options.readme, summary(report, bench))
+            into_readme(options.readme, summary(report, bench, brief=True))
     except (ReverieError, OSError, KeyError) as error:
         print(f"reverie: {error}", file=sys.stderr)
         return 2

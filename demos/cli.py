@@ -12,8 +12,10 @@ from typing import Any, NoReturn
 
 from reverie.demos.options import (
     BenchOptions,
+    CompareOptions,
     EvaluateOptions,
     ExportOptions,
+    PageOptions,
     PlayOptions,
     RecordOptions,
     TrainOptions,
@@ -23,6 +25,7 @@ from reverie.model.errors import ReverieError
 SIZE_STEP = 16
 """Frame sides are multiples of this many pixels."""
 MAX_SIDE = 4096
+EXIT_REFUSED = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 BACKENDS = ("auto", "onnx", "torch")
@@ -67,6 +70,11 @@ def minutes(text: str) -> float:
     return value
 
 
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between them."""
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+
+
 def frame_size(text: str) -> tuple[int, int]:
     """`WIDTHxHEIGHT` in pixels -> (height, width)."""
     sides = text.lower().split("x")
@@ -83,6 +91,11 @@ def frame_size(text: str) -> tuple[int, int]:
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """The options that say which model runs, and on what."""
     parser.add_argument("--model", default="tiny", help="a bundled model's name, or a folder (default: tiny)")
+    add_backend(parser)
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """The options that say on what models run."""
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the model (default: auto)")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where it runs (default: auto)")
 
@@ -132,11 +145,24 @@ def build_parser() -> Parser:
 
     evaluate = command("evaluate", "Measure a model's dreams against held-out true worlds.")
     add_engine(evaluate)
-    evaluate.add_argument("--data", metavar="DIR", help="clips to judge by (default: held-out voxel worlds)")
-    evaluate.add_argument("--clips", type=count, default=64, help="how many (default: 64)")
-    evaluate.add_argument("--seed", type=seed, default=1_000_000, help="of the first world (default: 1000000)")
-    evaluate.add_argument("--quick", action="store_true", help="fewer clips: an answer in three minutes")
-    evaluate.add_argument("--out", metavar="DIR", help="where pictures and the report go")
+    compare = command("compare", "Compare two models on the same clips; the exit code is 1 if a requirement fails.")
+    compare.add_argument("first", metavar="A", help="a bundled model's name, or a folder")
+    compare.add_argument("second", metavar="B", help="the model that may replace it")
+    compare.add_argument("--require", choices=("better", "not-worse"), help="what B has to be")
+    compare.add_argument("--keys", type=names, default=(), help="keys that decide, with commas (default: several)")
+    add_backend(compare)
+    for judging in (evaluate, compare):
+        judging.add_argument("--data", metavar="DIR", help="clips to judge by (default: held-out voxel worlds)")
+        judging.add_argument("--clips", type=count, default=64, help="how many (default: 64)")
+        judging.add_argument("--seed", type=seed, default=1_000_000, help="of the first world (default: 1000000)")
+        judging.add_argument("--quick", action="store_true", help="fewer clips: an answer in three minutes")
+        judging.add_argument("--fresh", action="store_true", help="measure again what is in the user's cache")
+        judging.add_argument("--out", metavar="DIR", help="where pictures, pages and the report go")
+
+    page = command("page", "Make the pages of a report: clips side by side, curves, tables, and a blind test.")
+    page.add_argument("report", metavar="REPORT_DIR", help="a folder that `reverie evaluate` wrote")
+    page.add_argument("--against", metavar="REPORT_DIR", help="another model's: the blind test asks which is better")
+    page.add_argument("--seed", type=seed, default=0, help="of the blind test's order (default: 0)")
 
     bench = command("bench", "Measure a model's speed on this machine.")
     add_engine(bench)
@@ -185,10 +211,11 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
 
 
 def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
-    """Runs `reverie evaluate`."""
+    """Runs `reverie evaluate`, and makes its pages."""
+    from reverie.demos.pages.write import write_pages
     from reverie.simulator.judge.evaluate import evaluate as run
 
-    return run(
+    report = run(
         options.model,
         data=options.data,
         clips=options.clips,
@@ -197,7 +224,43 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
         out=options.out,
         backend=options.backend,
         device=options.device,
+        fresh=options.fresh,
     )
+    return {**report, **write_pages(report["out"])}
+
+
+def compare(options: CompareOptions) -> Mapping[str, Any]:
+    """Runs `reverie compare`, and makes the blind test between the two."""
+    from reverie.demos.pages.write import write_comparison
+    from reverie.simulator.judge.compare import compare as run
+    from reverie.simulator.judge.compare import lines
+
+    result = run(
+        options.first,
+        options.second,
+        keys=options.keys,
+        require=options.require,
+        data=options.data,
+        clips=options.clips,
+        seed=options.seed,
+        quick=options.quick,
+        fresh=options.fresh,
+        out=options.out,
+        backend=options.backend,
+        device=options.device,
+    )
+    result |= write_comparison(result["out"])
+    if options.json:
+        return result
+    print("\n".join(lines(result)))
+    return {name: value for name, value in result.items() if name != "keys"}
+
+
+def page(options: PageOptions) -> Mapping[str, Any]:
+    """Runs `reverie page`."""
+    from reverie.demos.pages.write import write_pages
+
+    return write_pages(options.report, options.against, options.seed)
 
 
 def bench(options: BenchOptions) -> Mapping[str, Any]:
@@ -219,23 +282,29 @@ HANDLERS: dict[str, tuple[type, Callable[[Any], Mapping[str, Any]]]] = {
     "record": (RecordOptions, record),
     "train": (TrainOptions, train),
     "evaluate": (EvaluateOptions, evaluate),
+    "compare": (CompareOptions, compare),
+    "page": (PageOptions, page),
     "bench": (BenchOptions, bench),
     "export": (ExportOptions, export),
 }
 
 
-def run(arguments: Sequence[str] | None) -> None:
-    """Parses, runs, and prints the result: one `name: value` line each, or one line of JSON. Raises ReverieError."""
+def run(arguments: Sequence[str] | None) -> int:
+    """Parses, runs, and prints the result: one `name: value` line each, or one line of JSON. Raises ReverieError.
+
+    Returns 0, or 1 where the result was not `accepted`.
+    """
     namespace = build_parser().parse_args(arguments)
     kind, handler = HANDLERS[namespace.command]
     options = kind(**{field.name: getattr(namespace, field.name) for field in fields(kind)})
     result = handler(options)
     if options.json:
         print(json.dumps(result, allow_nan=False), flush=True)
-        return
-    for name, value in result.items():
-        if value is not None:
-            print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    else:
+        for name, value in result.items():
+            if value is not None:
+                print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    return EXIT_REFUSED if result.get("accepted") is False else 0
 
 
 def complain(error: Exception) -> int:
@@ -246,9 +315,9 @@ def complain(error: Exception) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The entry point. Returns the exit code: 0, 2 for what the user can mend, 130 after Ctrl-C."""
+    """The entry point. Returns the exit code: 0, 1 for a refusal, 2 for what the user can mend, 130 after Ctrl-C."""
     try:
-        run(arguments)
+        return run(arguments)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left: nothing more to say
         return EXIT_ERROR
@@ -256,7 +325,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(error)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    return 0
 
 
 if __name__ == "__main__":

@@ -61,9 +61,39 @@ class EvaluateOptions:
     clips: int = 64
     seed: int = 1_000_000
     quick: bool = False
+    fresh: bool = False
     out: str | None = None
     backend: str = "auto"
     device: str = "auto"
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """`reverie compare`. No `keys` stand for the judge's own choice."""
+
+    first: str
+    second: str
+    keys: tuple[str, ...] = ()
+    require: str | None = None
+    data: str | None = None
+    clips: int = 64
+    seed: int = 1_000_000
+    quick: bool = False
+    fresh: bool = False
+    out: str | None = None
+    backend: str = "auto"
+    device: str = "auto"
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """`reverie page`: `report` is a folder that `reverie evaluate` wrote, `against` another one."""
+
+    report: str
+    against: str | None = None
+    seed: int = 0
     json: bool = False
 
 

@@ -21,7 +21,7 @@ from reverie.simulator import Action
 from reverie.simulator.clips import Clip, ClipWriter
 
 VOXEL = ("play", "--world", "voxel", "--headless", "--frames", "6")
-COMMANDS = ("play", "record", "train", "evaluate", "bench", "export")
+COMMANDS = ("play", "record", "train", "evaluate", "compare", "page", "bench", "export")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

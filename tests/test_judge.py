@@ -3,173 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from reverie.model.errors import ReverieError
 from reverie.simulator.action import Action
-from reverie.simulator.clips import Clip
 from reverie.simulator.errors import ClipError
-from reverie.simulator.judge import metrics, truth
+from reverie.simulator.judge import cache, keys, metrics, truth
+from reverie.simulator.judge import evaluate as evaluate_module
+from reverie.simulator.judge.compare import compare, decide, lines, paired
+from reverie.simulator.judge.corruptions import CORRUPTIONS, SHOULD_NOTICE, Table, TrueDreamer, examine
 from reverie.simulator.judge.evaluate import Amounts, Truth, evaluate, judge, recorded_truth, voxel_truth
-from reverie.simulator.voxel.world import VoxelState, VoxelWorld
+from reverie.simulator.judge.keys import DECIDING
+from reverie.simulator.judge.probes import PROBES, probe_run
+from reverie.simulator.voxel.world import VoxelWorld
 
 SIZE = (32, 48)
 SEED = 1_000_000
 CONTEXT = 6
-FEW = Amounts(clips=5, idle=1, revisit=1, edit=3, teacher=2)
-
-
-@cache
-def openings(seed: int) -> tuple[VoxelState, VoxelState]:
-    """The world of a seed at tick 0, with a player who has stood still and with one who has played."""
-    world = VoxelWorld(SIZE)
-    playing, player, _ = truth.arrive(world, seed)
-    playing = truth.film(world, playing, lambda now: player.act(world.senses(now)), CONTEXT)[1]
-    return truth.still_start(world, seed, CONTEXT)[1], playing
-
-
-@dataclass(frozen=True)
-class Slumber:
-    """What one dream of the worlds below is made of."""
-
-    voxels: VoxelState
-    frame: np.ndarray
-    tick: int
-
-
-class TrueDreamer:
-    """Dreams the truth: finds the voxel world that a clip was filmed in, and plays on there."""
-
-    size = SIZE
-    revisits, edited = truth.REVISIT_SECONDS, True
-    """Which probes say something about it."""
-
-    def __init__(self) -> None:
-        self.world = VoxelWorld(SIZE)
-
-    def start(self, scene: Clip, seed: int) -> list[Slumber]:
-        voxels = next(one for one in openings(seed) if (self.world.frame(one) == scene.frames[-1]).all())
-        return [Slumber(voxels, scene.frames[-1], 0)]
-
-    def edit(self, state: list[Slumber], image: np.ndarray, mask: None, strength: float) -> list[Slumber]:
-        return [Slumber(_edited(self.world, state[0].voxels, image), image, 0)]
-
-    def stack(self, states: list[list[Slumber]]) -> list[Slumber]:
-        return [one for state in states for one in state]
-
-    def step_batch(self, state: list[Slumber], actions: np.ndarray) -> list[Slumber]:
-        return [self.advanced(one, Action.from_vector(vector)) for one, vector in zip(state, actions)]
-
-    def advanced(self, one: Slumber, action: Action) -> Slumber:
-        voxels = self.world.step(one.voxels, action)
-        return Slumber(voxels, self.corrupted(self.world.frame(voxels), one), one.tick + 1)
-
-    def corrupted(self, frame: np.ndarray, before: Slumber) -> np.ndarray:
-        return frame
-
-    def frames(self, state: list[Slumber]) -> np.ndarray:
-        return np.stack([one.frame for one in state])
-
-
-def _edited(world: VoxelWorld, state: VoxelState, image: np.ndarray) -> VoxelState:
-    """The state that shows `image`: the judge's own edit is drawn again until it does."""
-    rng = np.random.default_rng([state.seed, truth.EDIT_STREAM])
-    for _ in range(truth.EDIT_TRIES):
-        changed, _ = truth.random_edit(world, state, rng)
-        if (world.frame(changed) == image).all():
-            return changed
-        rng.uniform(*truth.PAN_RATES), rng.choice((-1, 1))
-    raise AssertionError("the edit was not found")
-
-
-class Frozen(TrueDreamer):
-    """Nothing ever moves."""
-
-    revisits, edited = (), False
-
-    def corrupted(self, frame: np.ndarray, before: Slumber) -> np.ndarray:
-        return before.frame
-
-
-class Noisy(TrueDreamer):
-    """The truth through a bad antenna."""
-
-    revisits, edited = (), False
-
-    def corrupted(self, frame: np.ndarray, before: Slumber) -> np.ndarray:
-        grain = np.random.default_rng(before.tick).normal(0, 25, frame.shape)
-        return np.clip(frame + grain, 0, 255).astype(np.uint8)
-
-
-class Blurred(TrueDreamer):
-    """The truth without glasses: means of 4x4 pixels."""
-
-    revisits, edited = (), False
-
-    def corrupted(self, frame: np.ndarray, before: Slumber) -> np.ndarray:
-        height, width, _ = frame.shape
-        means = frame.reshape(height // 4, 4, width // 4, 4, 3).mean(axis=(1, 3))
-        return means.repeat(4, axis=0).repeat(4, axis=1).astype(np.uint8)
+FEW = Amounts(clips=5, idle=2, revisit=2, edit=3, teacher=2, probe=2)
 
 
 class Deaf(TrueDreamer):
     """Always walks on, whatever is asked."""
 
-    revisits, edited = (1,), False
-
-    def advanced(self, one: Slumber, action: Action) -> Slumber:
-        return super().advanced(one, Action(forward=True))
+    def heard(self, vector: np.ndarray) -> np.ndarray:
+        return Action(forward=True).to_vector()
 
 
 class Stubborn(TrueDreamer):
     """Does not take edits."""
 
-    revisits = ()
-
-    def edit(self, state: list[Slumber], image: np.ndarray, mask: None, strength: float) -> list[Slumber]:
+    def edit(self, state: list, image: np.ndarray, mask: None, strength: float) -> list:
         return state
-
-
-class Elsewhere(TrueDreamer):
-    """Dreams another world than the one it was shown."""
-
-    revisits, edited = (), False
-
-    def start(self, scene: Clip, seed: int) -> list[Slumber]:
-        return [Slumber(openings(SEED + 500)[0], scene.frames[-1], 0)]
 
 
 @pytest.fixture(scope="module")
 def true() -> Truth:
-    return voxel_truth(FEW, SEED, CONTEXT, SIZE)
+    return voxel_truth(FEW, SEED, CONTEXT, SIZE, states=True)
 
 
 @pytest.fixture(scope="module")
-def report(true: Truth, tmp_path_factory: pytest.TempPathFactory) -> Callable[[type], dict[str, Any]]:
-    """The judge's report on a kind of dreamer."""
-    known: dict[type, dict[str, Any]] = {}
-
-    def found(kind: type) -> dict[str, Any]:
-        if kind not in known:
-            probes = {seconds: true.revisits[seconds] for seconds in kind.revisits}
-            shown = replace(true, revisits=probes, edits=true.edits if kind.edited else [])
-            known[kind] = judge(kind(), shown, tmp_path_factory.mktemp(kind.__name__))[0]
-        return known[kind]
-
-    return found
+def table(true: Truth) -> Table:
+    return examine(true)
 
 
-def test_the_truth_is_perfect(report: Callable[[type], dict[str, Any]]) -> None:
-    got = report(TrueDreamer)
+def test_the_truth_is_perfect(table: Table) -> None:
+    got = table.truth
     for horizon in (1, 8, 32):
-        assert got[f"psnr_{horizon}"] == metrics.PSNR_CAP
+        assert got[f"psnr_{horizon}"] == got[f"true_psnr_{horizon}"] == metrics.PSNR_CAP
         assert got[f"ssim_{horizon}"] == pytest.approx(1.0)
         assert got[f"copy_psnr_{horizon}_moving"] < 40
         assert got[f"gain_{horizon}_ci"][0] > 0
@@ -179,48 +65,46 @@ def test_the_truth_is_perfect(report: Callable[[type], dict[str, Any]]) -> None:
     for seconds in truth.REVISIT_SECONDS:
         assert got[f"revisit_psnr_{seconds}s"] == got[f"true_revisit_psnr_{seconds}s"]
         assert got[f"revisit_psnr_{seconds}s"] > got[f"elsewhere_psnr_{seconds}s"] + 5
-    assert got["edit_gain"] > 20
+    assert got["edit_gain"] == got["true_edit_gain"] > 20
+    for name in PROBES:
+        assert got[f"probe_{name}"] == got[f"true_probe_{name}"] > 30
+        assert got[f"copy_probe_{name}"] < 1, "a picture that never changes passes no probe"
 
 
-def test_a_frozen_picture_is_a_copy_and_deaf(report: Callable[[type], dict[str, Any]]) -> None:
-    got = report(Frozen)
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_a_corruption_is_noticed(table: Table, corruption: str) -> None:
+    for key in SHOULD_NOTICE[corruption]:
+        assert table.notices(corruption, key), (key, table.truth[key], table.corrupted[corruption][key])
+    assert not [pair for pair in table.missed() if pair[0] == corruption]
+
+
+def test_corruptions_leave_their_own_trace(table: Table) -> None:
+    frozen, noisy, blurred = (table.corrupted[name] for name in ("frozen frames", "noise", "blurred frames"))
     for horizon in (1, 8, 32):
-        assert got[f"psnr_{horizon}"] == got[f"copy_psnr_{horizon}"]
-        assert got[f"gain_{horizon}"] == 0
-    assert got["action_sensitivity"] == 0
-    assert got["idle_drift"] == 0
+        assert frozen[f"psnr_{horizon}"] == frozen[f"copy_psnr_{horizon}"] and frozen[f"gain_{horizon}"] == 0
+    assert frozen["action_sensitivity"] == frozen["idle_drift"] == 0
+    assert noisy["sharpness_32"] > 1.5 and blurred["sharpness_32"] < 0.7
+    assert table.corrupted["another seed"]["psnr_1"] < table.truth["copy_psnr_1"]
+    assert table.corrupted["shuffled actions"]["idle_drift"] == table.truth["idle_drift"], "no keys, no confusion"
+    rows = table.markdown()
+    assert len(rows) == 2 + len(keys.figures(table.truth)) and not any("elsewhere" in row for row in rows)
 
 
-def test_noise_is_seen(report: Callable[[type], dict[str, Any]]) -> None:
-    got, best = report(Noisy), report(TrueDreamer)
-    assert got["psnr_32"] < 25 and got["ssim_32"] < 0.9
-    assert got["sharpness_32"] > 1.5
-    assert got["idle_drift"] > best["idle_drift"] + 10
+def test_a_deaf_world_and_one_that_takes_no_edits_are_seen(true: Truth, table: Table, tmp_path: Path) -> None:
+    few = replace(true, revisits={1: true.revisits[1]}, probes={})
+    deaf, stubborn = judge(Deaf(true), few, tmp_path)[0], judge(Stubborn(true), few, tmp_path)[0]
+    assert deaf["action_sensitivity"] == 0
+    assert deaf["psnr_32"] < table.truth["psnr_32"] - 10
+    assert deaf["idle_drift"] > table.truth["idle_drift"] + 5
+    assert deaf["revisit_psnr_1s"] < table.truth["revisit_psnr_1s"] - 5
+    assert stubborn["edit_gain"] < -20
 
 
-def test_blur_is_seen(report: Callable[[type], dict[str, Any]]) -> None:
-    got = report(Blurred)
-    assert got["sharpness_32"] < 0.7
-    assert got["ssim_32"] < 0.9 and got["psnr_1"] < 40
-
-
-def test_a_deaf_world_is_seen(report: Callable[[type], dict[str, Any]]) -> None:
-    got, best = report(Deaf), report(TrueDreamer)
-    assert got["action_sensitivity"] == 0
-    assert got["psnr_32"] < best["psnr_32"] - 10
-    assert got["idle_drift"] > best["idle_drift"] + 5
-    assert got["revisit_psnr_1s"] < best["revisit_psnr_1s"] - 5
-
-
-def test_a_world_that_takes_no_edits_is_seen(report: Callable[[type], dict[str, Any]]) -> None:
-    assert report(Stubborn)["edit_gain"] < -20
-
-
-def test_another_world_is_seen(report: Callable[[type], dict[str, Any]]) -> None:
-    got = report(Elsewhere)
-    assert got["psnr_1"] < got["copy_psnr_1"]
-    assert got["gain_32_ci"][1] < got["psnr_32"]
-    assert got["psnr_32"] < 20
+def test_every_figure_has_a_meaning(table: Table) -> None:
+    names = [key.name for key in keys.figures(table.truth)]
+    assert {f"probe_{name}" for name in PROBES} <= set(names)
+    assert all(keys.known(name) for name in names) and all(keys.find(name).meaning for name in names)
+    assert set(DECIDING) <= set(names)
 
 
 def test_runs_follow_from_the_seed(true: Truth) -> None:
@@ -326,12 +210,19 @@ def test_evaluate_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     folder, out = tmp_path / "model", tmp_path / "out"
     for file in ("model.safetensors", TEACHER):
         save_model(folder, preset("test"), WorldModel(preset("test")).state_dict(), file=file)
+    monkeypatch.setattr(evaluate_module, "PROBES", {name: PROBES[name] for name in ("jump", "turn")})
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
     settings = {"clips": 2, "quick": True, "out": str(out), "backend": "torch", "device": "cpu"}
     first = evaluate(str(folder), **settings)
     written = json.loads((out / "report.json").read_text())
-    second = evaluate(str(folder), **settings)
-    assert written == first
-    assert {**first, "seconds": 0} == {**second, "seconds": 0}
+    assert written == first and first["cached"] is False
+    second = evaluate(str(folder), **settings, fresh=True)
+    assert {**first, "seconds": 0} == {**second, "seconds": 0}, "the same command twice gives the same numbers"
+    third = evaluate(str(folder), **{**settings, "out": str(tmp_path / "copy")})
+    assert third["cached"] and {**third, "cached": False, "out": str(out)} == second
+    copied = {path.relative_to(tmp_path / "copy") for path in (tmp_path / "copy").rglob("*.*")}
+    assert copied == {path.relative_to(out) for path in out.rglob("*.*")}, "all files are kept"
+
     assert first["clips"] == 2 and first["seeds"] == [SEED, SEED + 1] and first["backend"] == "torch-cpu"
     assert first["tokenizer_psnr"] is None and first["teacher_clips"] == 2
     for name in ("psnr_1", "copy_psnr_8", "teacher_psnr_32", "idle_drift", "revisit_psnr_1s", "action_sensitivity"):
@@ -340,6 +231,86 @@ def test_evaluate_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     curves = json.loads((out / "curves.json").read_text())
     assert len(curves["psnr"]) == truth.HORIZON and curves["psnr"][0] == pytest.approx(first["psnr_1"], abs=1e-3)
     assert (out / "sheet.png").stat().st_size > 1000
+    films = json.loads((out / "films.json").read_text())["films"]
+    assert [film["name"] for film in films] == ["00", "01", "jump", "turn"]
+    values = json.loads((out / "values.json").read_text())
+    assert np.mean(values["psnr_8"]) == pytest.approx(first["psnr_8"], abs=1e-3)
+
+    found = compare(str(folder), str(folder), require="not-worse", clips=2, quick=True, out=str(tmp_path / "both"),
+                    backend="torch", device="cpu")  # fmt: skip
+    assert found["verdict"] == "same" and found["accepted"]
+    assert all(row["improvement_ci"] == [0, 0] for row in found["keys"].values()), "a re-run is no difference"
+    assert len(lines(found)) == 1 + len(found["keys"])
+    with pytest.raises(ReverieError, match="psnr_9"):
+        compare(str(folder), str(folder), keys=("psnr_9",), clips=2, quick=True, out=str(tmp_path / "both"),
+                backend="torch", device="cpu")  # fmt: skip
+
+
+def test_what_is_kept_hangs_on_everything_that_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.entry({"seed": 1}) == cache.entry({"seed": 1}) != cache.entry({"seed": 2})
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"a")
+    before = cache.model_version(tmp_path)
+    weights.write_bytes(b"b")
+    assert cache.model_version(tmp_path) != before
+    out = tmp_path / "out"
+    (out / "films").mkdir(parents=True)
+    for name in (cache.REPORT, "films/a.webp"):
+        (out / name).write_text('{"psnr_1": 1.0}')
+    kept = cache.entry({"seed": 1})
+    assert cache.recall(kept, tmp_path / "nothing") is None
+    cache.remember(kept, out, [out / cache.REPORT, out / "films/a.webp"])
+    assert cache.recall(kept, tmp_path / "back") == {"psnr_1": 1.0}
+    assert (tmp_path / "back/films/a.webp").is_file()
+    (kept / cache.REPORT).write_text("{")
+    assert cache.recall(kept, tmp_path / "again") is None, "a damaged one is made anew"
+
+
+def scores_of_clips(rng: np.random.Generator, clips: int = 64) -> np.ndarray:
+    """PSNR of clips as they come: easy ones and hard ones, 4 dB around 18."""
+    return rng.normal(18, 4, clips)
+
+
+def test_compare_finds_a_planted_difference_and_no_other() -> None:
+    rng = np.random.default_rng(4)
+    alarms = found = 0
+    for _ in range(40):
+        easy = scores_of_clips(rng)
+        first = {key: easy + rng.normal(0, 0.6, 64) for key in ("psnr_1", "psnr_8", "psnr_32")}
+        again = {key: easy + rng.normal(0, 0.6, 64) for key in first}
+        better = {key: values + 0.3 + rng.normal(0, 0.3, 64) for key, values in first.items()}
+        alarms += decide(first, again, tuple(first)) != "same"
+        found += decide(first, better, tuple(first)) == "better"
+        assert decide(better, first, tuple(first)) in ("worse", "same")
+    assert found >= 38, "0.3 dB are found, although clips differ by 4 dB"
+    assert alarms <= 5, "a re-run with other noise is no difference"
+    unpaired = metrics.bootstrap(easy)
+    assert unpaired.high - unpaired.low > 1, "unpaired, 0.3 dB would drown"
+
+
+def test_compare_knows_which_way_is_better() -> None:
+    values = np.linspace(1, 2, 16)
+    assert paired("psnr_8", values, values + 1).says == "better"
+    assert paired("idle_drift", values, values + 1).says == "worse"
+    sharp, dull, noisy = (np.stack([values * ratio, values], axis=1) for ratio in (0.9, 0.4, 1.7))
+    assert paired("sharpness_32", dull, sharp).says == "better" == paired("sharpness_32", noisy, sharp).says
+    assert paired("sharpness_32", sharp, noisy).better.value == pytest.approx(-0.6)
+    up, down = {"psnr_8": values, "idle_drift": values}, {"psnr_8": values + 1, "idle_drift": values + 1}
+    assert decide(up, down, ("psnr_8", "idle_drift")) == "mixed"
+    with pytest.raises(ReverieError, match="best"):
+        compare("tiny", "tiny", require="best")
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_probe_shows_its_law(name: str) -> None:
+    scene = probe_run(VoxelWorld(SIZE), name, SEED + 1, CONTEXT)
+    frames = scene.run.frames
+    assert frames is not None and len(frames) == len(scene.run.actions) >= max(scene.judged)
+    assert len(scene.lawless) == len(scene.judged) and len(scene.run.start) == CONTEXT
+    broken = frames.copy()
+    broken[[tick - 1 for tick in scene.judged]] = scene.lawless
+    assert scene.score(frames) > 30 and scene.score(broken) == -scene.score(frames)
 
 
 def test_evaluate_refuses_worlds_of_training() -> None:

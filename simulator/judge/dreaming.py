@@ -47,6 +47,22 @@ def open_dreams(world: Dreamer, runs: Sequence[TrueRun], tell: Tell) -> list[Any
     return states
 
 
+class Rested:
+    """A dreamer that remembers where it started: several probes begin at the same tick 0 of the same clip."""
+
+    def __init__(self, world: Dreamer) -> None:
+        self._world, self._known = world, dict[tuple[int, int], Any]()
+        self.size = world.size
+        self.edit, self.stack, self.step_batch, self.frames = world.edit, world.stack, world.step_batch, world.frames
+
+    def start(self, scene: Any, seed: int) -> Any:
+        """The state at a clip's last frame, which must live as long as this."""
+        key = (id(scene), seed)
+        if key not in self._known:
+            self._known[key] = self._world.start(scene, seed)
+        return self._known[key]
+
+
 def dream(world: Dreamer, states: Sequence[Any], actions: np.ndarray, ticks: Sequence[int], tell: Tell) -> np.ndarray:
     """The frames, uint8 [b, n, h, w, 3], that b dreams show at n `ticks` (from 1) when given `actions` [b, k, 25]."""
     b, n = len(states), len(ticks)

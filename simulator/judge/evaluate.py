@@ -1,26 +1,32 @@
 """`reverie evaluate`: a model's dreams against the truth, in numbers and pictures.
 
 Each figure is a mean over clips; NAME_ci is its 95 % bootstrap interval. Figures of the truth itself, of the many-step
-teacher and of copying the last frame stand beside those of the dream. Everything but `seconds` repeats exactly.
+teacher and of copying the last frame stand beside those of the dream (see `keys`); values.json holds what each clip
+contributed, for `compare`. Everything but `seconds` repeats exactly, so reports are kept (see `cache`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError, ReverieError
 from reverie.model.weights import TEACHER, load_model, model_folder
 from reverie.simulator.dream import DreamWorld
-from reverie.simulator.judge import metrics, truth
-from reverie.simulator.judge.dreaming import Dreamer, Tell, dream, dream_runs, open_dreams
+from reverie.simulator.judge import cache, metrics, truth
+from reverie.simulator.judge.dreaming import Dreamer, Rested, Tell, dream, dream_runs, open_dreams
+from reverie.simulator.judge.film import FILMS, SIDES, Film, shoot
 from reverie.simulator.judge.metrics import Interval, bootstrap
+from reverie.simulator.judge.probes import PROBES, ProbeRun, probe_run
 from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.judge.sheet import Strip, action_caption, write_sheet
 from reverie.simulator.judge.truth import EditRun, TrueRun
@@ -29,8 +35,17 @@ from reverie.simulator.world import TICKS_PER_SECOND
 
 HORIZONS = (1, 8, 32)
 """Ticks into the dream at which it is compared."""
+CONTEXT = 24
+"""Frames before tick 0: enough for any model of ours, so that all are asked about the same clips."""
 SHEET_EVERY, SHEET_CLIPS = 4, 8
+PROBE_SHEET_FRAMES = 8
+FILM_CLIPS = 12
 DIGITS = 4
+VALUES, CURVES = "values.json", "curves.json"
+SHEETS = ("sheet.png", "edits.png", "probes.png")
+OF_CLIPS = "_of_clips"
+"""NAME_of_clips, while a report is being made: the values behind NAME, [n], or [n, 2] parts of a ratio of sums."""
+MOST_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +57,12 @@ class Amounts:
     revisit: int
     edit: int
     teacher: int
+    probe: int = 0
 
 
 def amounts(clips: int, quick: bool) -> Amounts:
     """At most `clips` each, fewer where clips are long or steps slow; `quick` is for three minutes on two cores."""
-    most = Amounts(16, 6, 4, 16, 4) if quick else Amounts(clips, 32, 24, clips, 16)
+    most = Amounts(12, 4, 2, 12, 2, 2) if quick else Amounts(clips, 32, 24, clips, 16, 8)
     return Amounts(*(min(clips, getattr(most, name)) for name in Amounts.__slots__))
 
 
@@ -59,6 +75,13 @@ class Truth:
     revisits: dict[int, list[TrueRun]]
     """By seconds of looking elsewhere."""
     edits: list[EditRun]
+    probes: dict[str, list[ProbeRun]] = field(default_factory=dict)
+    """By name."""
+
+
+def context_of(config: ModelConfig) -> int:
+    """Frames before tick 0 that a model is shown, or more."""
+    return max(CONTEXT, config.memory + config.past)
 
 
 def evaluate(
@@ -71,29 +94,49 @@ def evaluate(
     out: str | None = None,
     backend: str = "auto",
     device: str = "auto",
+    context: int | None = None,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """Judges a model on `clips` held-out worlds from `seed` up, or on the recordings in folder `data`.
 
-    Writes report.json, curves.json and contact sheets to `out` (runs/evaluate-MODEL). Raises ReverieError.
+    Writes report.json, values.json, curves.json, contact sheets and films to `out` (runs/evaluate-MODEL); what was
+    computed before is only copied there, unless `fresh`. `context` is how many frames clips have before tick 0
+    (`context_of`). Raises ReverieError.
     """
     if data is None and seed < HELD_OUT_SEED:
         raise ReverieError(f"seed {seed}: models are trained on worlds below {HELD_OUT_SEED}; choose one from there up")
     began = time.perf_counter()
     world = DreamWorld.load(model, backend, device)
-    teacher = open_teacher(model, device)
     folder = Path(out) if out is not None else Path("runs") / f"evaluate-{Path(model).resolve().name}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReverieError(f"{folder}: cannot be made ({error.strerror})") from error
     many = amounts(clips, quick)
-    context = world.config.memory + world.config.past
+    context = context or context_of(world.config)
+    settings = {
+        "code": cache.code_version(),
+        "weights": cache.model_version(model_folder(model)),
+        "recordings": cache.recordings_version(data) if data else None,
+        "backend": world.backend_name,
+        "size": world.size,
+        "context": context,
+        "seed": seed,
+        "amounts": [getattr(many, name) for name in Amounts.__slots__],
+    }
+    kept = cache.entry(settings)
+    if not fresh:
+        known = cache.recall(kept, folder)
+        if known is not None:
+            return known | {"model": model, "out": str(folder), "cached": True}
     true = (
         recorded_truth(data, many, seed, context, world.size) if data else voxel_truth(many, seed, context, world.size)
     )
     report, curves = judge(world, true, folder)
+    teacher = open_teacher(model, device)
     if teacher is not None:
         report |= judge_teacher(teacher, true.played[: many.teacher], curves)
+    report, values = without_values(report)
     report |= {
         "model": model,
         "fingerprint": world.describe()["fingerprint"],
@@ -104,25 +147,77 @@ def evaluate(
         "quick": quick,
         "out": str(folder),
         "seconds": round(time.perf_counter() - began, 1),
+        "cache": str(kept),
+        "cached": False,
     }
-    _write_json(folder / "curves.json", curves)
-    _write_json(folder / "report.json", report)
+    _write_json(folder / CURVES, curves)
+    _write_json(folder / VALUES, values)
+    _write_json(folder / cache.REPORT, report)
+    made = [cache.REPORT, VALUES, CURVES, FILMS, *SHEETS]
+    made += [film[side] for film in json.loads((folder / FILMS).read_text("utf-8"))["films"] for side in SIDES]
+    cache.remember(kept, folder, [folder / name for name in made if (folder / name).is_file()])
     return report
 
 
-def voxel_truth(many: Amounts, seed: int, context: int, size: tuple[int, int]) -> Truth:
-    """True runs of the worlds from `seed` up, each with `context` frames before tick 0."""
-    world = VoxelWorld(size)
-    true = Truth([], [], {seconds: [] for seconds in truth.REVISIT_SECONDS}, [])
-    worlds = max(many.clips, many.idle, many.revisit, many.edit)
-    with _progress("true worlds", worlds, "world") as bar:
-        for index in range(worlds):
-            if index < many.clips:
-                true.played.append(truth.played_run(world, seed + index, context))
-            if index < max(many.idle, many.revisit, many.edit):
-                _add_probes(true, world, seed + index, index, many, context)
+def without_values(report: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The figures of a report that is being made, and the values of its clips by key."""
+    values = {name.removesuffix(OF_CLIPS): value for name, value in report.items() if name.endswith(OF_CLIPS)}
+    return {name: value for name, value in report.items() if not name.endswith(OF_CLIPS)}, values
+
+
+def voxel_truth(many: Amounts, seed: int, context: int, size: tuple[int, int], states: bool = False) -> Truth:
+    """True runs of the worlds from `seed` up, each with `context` frames before tick 0, and their `states` if wanted.
+
+    Worlds are played in threads: the compiled parts of the voxel world run without the interpreter's lock.
+    """
+    true = Truth([], [], {seconds: [] for seconds in truth.REVISIT_SECONDS}, [], {name: [] for name in PROBES})
+    worlds = max(many.clips, many.idle, many.revisit, many.edit, many.probe)
+
+    def play(index: int) -> Truth:
+        part = Truth([], [], {seconds: [] for seconds in truth.REVISIT_SECONDS}, [], {name: [] for name in PROBES})
+        world = VoxelWorld(size)
+        if index < many.clips:
+            part.played.append(truth.played_run(world, seed + index, context))
+        if index < max(many.idle, many.revisit, many.edit):
+            _add_probes(part, world, seed + index, index, many, context)
+        if index < many.probe:
+            for name, runs in part.probes.items():
+                runs.append(probe_run(world, name, seed + index, context))
+        return part if states else _light(part)
+
+    threads = max(1, min(os.cpu_count() or 1, MOST_THREADS, worlds))
+    with ThreadPoolExecutor(threads) as pool, _progress("true worlds", worlds, "world") as bar:
+        for part in pool.map(play, range(worlds)):
+            true.played.extend(part.played)
+            true.idle.extend(part.idle)
+            true.edits.extend(part.edits)
+            for seconds, runs in part.revisits.items():
+                true.revisits[seconds].extend(runs)
+            for name, scenes in part.probes.items():
+                true.probes[name].extend(scenes)
             bar.update()
     return true
+
+
+def _light(part: Truth) -> Truth:
+    """Without states, which hold whole worlds."""
+
+    def bare(runs: Iterable[TrueRun]) -> list[TrueRun]:
+        return [replace(run, state=None) for run in runs]
+
+    return Truth(
+        bare(part.played),
+        bare(part.idle),
+        {seconds: bare(runs) for seconds, runs in part.revisits.items()},
+        [
+            replace(edit, edited=replace(edit.edited, state=None), start=replace(edit.start, state=None))
+            for edit in part.edits
+        ],
+        {
+            name: [replace(probe, run=replace(probe.run, state=None)) for probe in scenes]
+            for name, scenes in part.probes.items()
+        },
+    )
 
 
 def _add_probes(true: Truth, world: VoxelWorld, seed: int, index: int, many: Amounts, context: int) -> None:
@@ -166,19 +261,26 @@ def judge(world: Dreamer, true: Truth, folder: Path) -> tuple[dict[str, Any], di
     report: dict[str, Any] = {"tokenizer_psnr": None, "tokenizer_ssim": None}
     curves: dict[str, Any] = {}
     played = true.played
-    probes = (true.idle, *true.revisits.values(), [edit.edited for edit in true.edits])
+    probes = (
+        true.idle, *true.revisits.values(), [edit.edited for edit in true.edits],
+        *([probe.run for probe in scenes] for scenes in true.probes.values()),
+    )  # fmt: skip
     frames = sum(len(run.start) + 2 * len(run.actions) for run in played)
     frames += sum(len(run.start) + len(run.actions) for runs in probes for run in runs)
+    films: list[Film] = []
+    world = Rested(world)
     with _progress("dreaming", frames, "frame") as bar:
-        report |= judge_played(world, played, folder, curves, bar.update)
+        report |= judge_played(world, played, folder, curves, films, bar.update)
         report |= judge_idle(world, true.idle, curves, bar.update)
         report |= judge_revisits(world, true.revisits, bar.update)
         report |= judge_edits(world, true.edits, folder, bar.update)
+        report |= judge_probes(world, true.probes, folder, films, bar.update)
+    _write_json(folder / FILMS, {"films": [film.to_dict() for film in films]})
     return report, curves
 
 
 def judge_played(
-    world: Dreamer, runs: list[TrueRun], folder: Path, curves: dict[str, Any], tell: Tell
+    world: Dreamer, runs: list[TrueRun], folder: Path, curves: dict[str, Any], films: list[Film], tell: Tell
 ) -> dict[str, Any]:
     """True start, true actions: how far from the true frames is the dream, and a copy of the last true frame?"""
     states = open_dreams(world, runs, tell)
@@ -187,20 +289,26 @@ def judge_played(
     first = np.stack([run.first for run in runs])[:, None]
     moving = np.stack([run.moving for run in runs])
     scores, copies, likeness = metrics.psnr(seen, true), metrics.psnr(first, true), metrics.ssim(seen, true)
+    columns = [horizon - 1 for horizon in HORIZONS]
+    copied_likeness = metrics.ssim(first, true[:, columns])
     report: dict[str, Any] = {"clips": len(runs)}
-    for horizon in HORIZONS:
+    for index, horizon in enumerate(HORIZONS):
         tick = horizon - 1
         report |= _figure(f"psnr_{horizon}", scores[:, tick])
         report |= _figure(f"copy_psnr_{horizon}", copies[:, tick])
+        report |= _figure(f"true_psnr_{horizon}", metrics.psnr(true[:, tick], true[:, tick]))
         report |= _figure(f"gain_{horizon}", scores[:, tick] - copies[:, tick])
         report |= _figure(f"ssim_{horizon}", likeness[:, tick])
+        report |= _figure(f"copy_ssim_{horizon}", copied_likeness[:, index])
         chosen = moving[:, tick]
         report |= _figure(f"psnr_{horizon}_moving", scores[chosen, tick])
         report |= _figure(f"copy_psnr_{horizon}_moving", copies[chosen, tick])
         report |= _figure(f"gain_{horizon}_moving", scores[chosen, tick] - copies[chosen, tick])
         report[f"clips_{horizon}_moving"] = int(chosen.sum())
-    energies = np.stack([metrics.laplacian_energy(seen[:, -1]), metrics.laplacian_energy(true[:, -1])], axis=1)
-    report |= _interval(f"sharpness_{HORIZONS[-1]}", bootstrap(energies, metrics.ratio_of_sums))
+    detail = metrics.laplacian_energy(true[:, -1])
+    for prefix, frames in (("", seen[:, -1]), ("copy_", first[:, 0]), ("true_", true[:, -1])):
+        energies = np.stack([metrics.laplacian_energy(frames), detail], axis=1)
+        report |= _ratio(f"{prefix}sharpness_{HORIZONS[-1]}", energies)
     report |= judge_sensitivity(world, states, runs, scores, curves, tell)
     curves |= {
         "ticks": list(runs[0].ticks),
@@ -212,6 +320,19 @@ def judge_played(
         "copy_psnr_of_clips": _rounded(copies),
     }
     _write_contact_sheet(folder / "sheet.png", runs, true, seen)
+    films += [
+        shoot(
+            folder,
+            "played",
+            f"{i:02d}",
+            run.label,
+            run.first,
+            true[i],
+            seen[i],
+            _captions(run, range(1, len(true[i]) + 1)),
+        )
+        for i, run in enumerate(runs[:FILM_CLIPS])
+    ]
     return report
 
 
@@ -233,10 +354,12 @@ def judge_idle(world: Dreamer, runs: list[TrueRun], curves: dict[str, Any], tell
     first = np.stack([run.first for run in runs])[:, None]
     drift = metrics.mean_change(seen, first)
     curves |= {"idle_ticks": list(runs[0].ticks), "idle_drift": _rounded(drift.mean(axis=0))}
-    report = _figure("idle_drift", drift[:, -1]) | {"idle_clips": len(runs)}
+    report = _figure("idle_drift", drift[:, -1]) | {"idle_clips": len(runs), "copy_idle_drift": 0.0}
     if runs[0].frames is None:
         return report
-    return report | _figure("true_idle_drift", metrics.mean_change(_true_frames(runs), first)[:, -1])
+    true_drift = metrics.mean_change(_true_frames(runs), first)
+    curves["true_idle_drift"] = _rounded(true_drift.mean(axis=0))
+    return report | _figure("true_idle_drift", true_drift[:, -1])
 
 
 def judge_revisits(world: Dreamer, revisits: dict[int, list[TrueRun]], tell: Tell) -> dict[str, Any]:
@@ -273,8 +396,38 @@ def judge_edits(world: Dreamer, edits: list[EditRun], folder: Path, tell: Tell) 
     ]
     write_sheet(folder / "edits.png", strips)
     report = _figure("edit_gain", metrics.edit_gain(seen, edited, unedited)) | {"edit_clips": len(edits)}
+    images = np.stack([edit.image for edit in edits])
+    report |= _figure("copy_edit_gain", metrics.edit_gain(images, edited, unedited))
+    report |= _figure("true_edit_gain", metrics.edit_gain(edited, edited, unedited))
     region = metrics.changed_region(edited, unedited)
     return report | _figure("edit_psnr", metrics.psnr(seen, edited, region))
+
+
+def judge_probes(
+    world: Dreamer, probes: dict[str, list[ProbeRun]], folder: Path, films: list[Film], tell: Tell
+) -> dict[str, Any]:
+    """Small scenes in which one law of the world shows; see `probes`. Also of the truth and of a copied frame."""
+    report: dict[str, Any] = {}
+    strips: list[Strip] = []
+    for name, scenes in probes.items():
+        if not scenes:
+            continue
+        runs = [scene.run for scene in scenes]
+        seen, true = dream_runs(world, open_dreams(world, runs, tell), runs, tell), _true_frames(runs)
+        still = np.stack([np.repeat(run.first[None], len(run.ticks), axis=0) for run in runs])
+        for prefix, shown in (("", seen), ("true_", true), ("copy_", still)):
+            scores = [scene.score(frames) for scene, frames in zip(scenes, shown, strict=True)]
+            report |= _figure(f"{prefix}probe_{name}", np.array(scores))
+        report["probe_clips"] = len(scenes)
+        ticks = np.linspace(0, len(runs[0].ticks), PROBE_SHEET_FRAMES).astype(int)
+        for label, frames in ((f"{name} true", true[0]), (f"{name} dream", seen[0])):
+            shown = np.concatenate((runs[0].first[None], frames[ticks[1:] - 1]))
+            strips.append(Strip(label, shown, [f"t{t}" for t in ticks] if label.endswith("true") else ()))
+        captions = _captions(runs[0], range(1, len(true[0]) + 1))
+        films.append(shoot(folder, "probe", name, runs[0].label, runs[0].first, true[0], seen[0], captions))
+    if strips:
+        write_sheet(folder / "probes.png", strips)
+    return report
 
 
 def open_teacher(model: str, device: str) -> DreamWorld | None:
@@ -323,16 +476,26 @@ def _write_contact_sheet(path: Path, runs: Sequence[TrueRun], true: np.ndarray, 
     write_sheet(path, strips)
 
 
+def _captions(run: TrueRun, ticks: Iterable[int]) -> list[str]:
+    """For tick 0, and for each of `ticks`, what was done in the tick before it."""
+    return [run.label] + [action_caption(tick, run.actions[tick - 1 : tick]) for tick in ticks]
+
+
 def _true_frames(runs: Sequence[TrueRun]) -> np.ndarray:
     """uint8 [b, n, h, w, 3]."""
     return np.stack([run.frames for run in runs if run.frames is not None])
 
 
 def _figure(name: str, values: np.ndarray) -> dict[str, Any]:
-    """The mean over clips and its interval; null where there are no clips."""
+    """The mean over clips, its interval, and the values; null where there are no clips."""
     if not len(values):
         return {name: None, f"{name}_ci": None}
-    return _interval(name, bootstrap(values))
+    return _interval(name, bootstrap(values)) | {f"{name}{OF_CLIPS}": _rounded(values)}
+
+
+def _ratio(name: str, parts: np.ndarray) -> dict[str, Any]:
+    """The same for the sum of the first over that of the second column of `parts` [n, 2]."""
+    return _interval(name, bootstrap(parts, metrics.ratio_of_sums)) | {f"{name}{OF_CLIPS}": _rounded(parts)}
 
 
 def _interval(name: str, found: Interval) -> dict[str, Any]:

@@ -88,8 +88,12 @@ def laplacian_energy(frames: np.ndarray) -> np.ndarray:
     return np.square(around - 4 * inner).mean(axis=(-2, -1))
 
 
-def bootstrap(values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray] | None = None) -> Interval:
-    """The mean of `values` [n], or another `statistic`, and its 95 % percentile interval when clips are drawn anew.
+def bootstrap(
+    values: np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray] | None = None,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """The mean of `values` [n], or another `statistic`, and its percentile interval when clips are drawn anew.
 
     Efron, Bootstrap methods, 1979. `statistic` takes [..., n, ...] resampled rows as [resamples, n, ...] and reduces
     them to [resamples]. The draws are the same in every call.
@@ -97,7 +101,7 @@ def bootstrap(values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray] 
     values = np.asarray(values, np.float64)
     reduce = statistic or (lambda drawn: drawn.mean(axis=1))
     rows = np.random.default_rng(len(values)).integers(len(values), size=(RESAMPLES, len(values)))
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - confidence) / 2
     low, high = np.quantile(reduce(values[rows]), (tail, 1 - tail))
     return Interval(float(reduce(values[None])[0]), float(low), float(high))
 

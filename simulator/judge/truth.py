@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reverie.model.actions import ACTION_DIM
 from reverie.simulator.action import IDLE, Action
 from reverie.simulator.clips import Clip
 from reverie.simulator.errors import SceneError
@@ -62,6 +63,8 @@ class TrueRun:
     """uint8 [n, h, w, 3], None where nobody knows."""
     moving: np.ndarray
     """bool [k]: whether the player has turned or walked at any time from tick 0 to tick i + 1."""
+    state: VoxelState | None = None
+    """Of the voxel world at tick 0, where it is kept."""
 
     @property
     def first(self) -> np.ndarray:
@@ -79,6 +82,8 @@ class EditRun:
     edited: TrueRun
     unedited: np.ndarray
     """uint8 [n, h, w, 3]: the frames of the same ticks without the edit."""
+    start: TrueRun
+    """Up to tick 0, before the edit."""
 
 
 def arrive(world: VoxelWorld, seed: int) -> tuple[VoxelState, Player, str]:
@@ -122,8 +127,14 @@ def film(
 def played_run(world: VoxelWorld, seed: int, context: int) -> TrueRun:
     """A scripted player's `HORIZON` ticks after `context` frames, with all their frames."""
     state, player, scene = arrive(world, seed)
-    clip, _ = film(world, state, lambda now: player.act(world.senses(now)), context + HORIZON)
-    return split(clip, context, f"{seed} {scene}", seed)
+    seen: list[VoxelState] = []
+
+    def act(now: VoxelState) -> Action:
+        seen.append(now)
+        return player.act(world.senses(now))
+
+    clip, _ = film(world, state, act, context + HORIZON)
+    return replace(split(clip, context, f"{seed} {scene}", seed), state=seen[context - 1])
 
 
 def split(clip: Clip, context: int, label: str, seed: int) -> TrueRun:
@@ -141,8 +152,12 @@ def still_start(world: VoxelWorld, seed: int, context: int) -> tuple[TrueRun, Vo
     """A run of no ticks yet whose player has stood still for `context` frames, and its state at tick 0."""
     state, scene = stand_still(world, seed)
     clip, state = film(world, state, lambda now: IDLE, context)
-    nothing = np.zeros((0, 25), np.float32)
-    return TrueRun(f"{seed} {scene}", seed, clip, nothing, (), clip.frames[:0], np.zeros(0, bool)), state
+    return replace(standing_run(f"{seed} {scene}", seed, clip), state=state), state
+
+
+def standing_run(label: str, seed: int, start: Clip) -> TrueRun:
+    """A run of no ticks yet after a start."""
+    return TrueRun(label, seed, start, np.zeros((0, ACTION_DIM), np.float32), (), start.frames[:0], np.zeros(0, bool))
 
 
 def idle_script() -> list[Action]:
@@ -182,7 +197,7 @@ def edit_run(world: VoxelWorld, start: TrueRun, state: VoxelState) -> EditRun | 
         edited, unedited = watched(world, changed, plan), watched(world, state, plan)
         assert edited.frames is not None and unedited.frames is not None
         if changed_region(edited.frames, unedited.frames).sum() >= FEWEST_PIXELS:
-            return EditRun(event["kind"], world.frame(changed), edited, unedited.frames)
+            return EditRun(event["kind"], world.frame(changed), replace(edited, state=changed), unedited.frames, start)
     return None
 
 
