@@ -84,6 +84,7 @@ def export(model: str, out: str) -> dict[str, Any]:
     onnx_graph.forget_sources(graph.graph)
     onnx_graph.sums_to_products(graph.graph)
     onnx_graph.unrolled_softmax(graph.graph)
+    onnx_graph.fusable_norms(graph.graph)
     rounded = quantised(graph)
     sizes = {}
     for name, proto in ((ONNX, graph), (INT8, rounded)):

@@ -113,6 +113,39 @@ def unrolled_softmax(graph: Any) -> int:
     return found
 
 
+def fusable_norms(graph: Any) -> int:
+    """Writes each x * (1 / root mean square) as a division and a scale, which ONNX Runtime fuses; returns how many.
+
+    Norms without weights get a scale of ones.
+    """
+    from onnx import helper, numpy_helper
+
+    shapes = _shapes(graph)
+    weights = {item.name for item in graph.initializer}
+    makers = {node.output[0]: node for node in graph.node if node.op_type == "Reciprocal"}
+    found = 0
+    for node in list(graph.node):
+        inverse = makers.get(node.input[1]) if node.op_type == "Mul" else None
+        width = shapes.get(node.output[0], [""])[-1]
+        if inverse is None or not isinstance(width, int) or not width:
+            continue
+        found += 1
+        scaled = any(
+            user.op_type == "Mul" and user.input[0] == node.output[0] and user.input[1] in weights
+            for user in graph.node
+        )
+        quotient = node.output[0] if scaled else f"{node.name}.quotient"
+        made = [helper.make_node("Div", [node.input[0], inverse.input[0]], [quotient], name=f"{node.name}.divide")]
+        if not scaled:
+            ones = f"{node.name}.ones"
+            graph.initializer.append(numpy_helper.from_array(np.ones(width, np.float32), ones))
+            made.append(helper.make_node("Mul", [quotient, ones], [node.output[0]], name=f"{node.name}.scale"))
+        _replace(graph, node, made)
+        if not any(inverse.output[0] in user.input for user in graph.node):
+            graph.node.remove(inverse)
+    return found
+
+
 def store_halves(graph: Any) -> None:
     """Replaces each large float32 weight by a float16 one and a cast, which ONNX Runtime folds when it loads."""
     from onnx import TensorProto, helper, numpy_helper

@@ -29,8 +29,8 @@ TOLERANCES: dict[str, tuple[float, float]] = {
     "onnx": (2e-4, 0.05),
     "onnx-bound": (2e-4, 0.05),
     "torch-static": (1e-6, 1e-6),
-    "onnx-int8": (0.15, 1.0),
-    "torch-bf16": (0.15, 1.0),
+    "onnx-int8": (0.2, 1.5),
+    "torch-bf16": (0.2, 1.5),
 }
 """For one pass, the largest root mean square error of an output as a share of its own root mean square; for frames of a
 rollout, the largest mean error of 255. Picked pixels can be whole colours off where a rounding moves their source."""
@@ -131,7 +131,9 @@ def test_slow_patterns_are_gone_and_nodes_tell_their_module(folder: Path) -> Non
     assert {"model.blocks.0.mlp.0", "model.head", "step"} <= modules
     assert not [node for node in graph.node if node.metadata_props or node.doc_string]
     products = [node for node in graph.node if node.name.endswith(".product")]
-    assert len(products) == 5  # of the turn, the travel and the rays
+    assert len(products) >= 5  # of the turn, the travel and the rays
+    assert not [node for node in graph.node if node.op_type == "Reciprocal"]  # each norm is a division, to be fused
+    assert [node.op_type for node in graph.node].count("Softmax") == CONFIG.depth + len(CONFIG.memory_layers)
 
 
 def test_bound_inputs_follow_the_arrays(folder: Path) -> None:

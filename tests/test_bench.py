@@ -107,7 +107,10 @@ def test_a_profile_divides_the_pass(tmp_path: Path) -> None:
     ]
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [64, 64]) for name in (*INPUTS, "b")]
     graph = helper.make_graph(nodes, "step", values[:-1], values[-1:])
-    onnx.save(helper.make_model(graph, ir_version=10), str(tmp_path / "step.onnx"))
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10),
+        str(tmp_path / "step.onnx"),
+    )
     inputs = {name: np.zeros((64, 64), np.float32) for name in INPUTS}
     found = parts.graph_parts(tmp_path / "step.onnx", inputs, 8.0, FEW)
     assert set(found) == {"head", "mlp"} and sum(found.values()) == pytest.approx(8.0, abs=0.01)
