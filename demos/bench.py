@@ -1,213 +1,151 @@
-"""`reverie bench`: how fast a model dreams on this machine, and what it costs to start.
+"""`reverie bench`: how fast a model dreams on this machine, how well at each precision, and where the time goes.
 
-Times wander on a shared machine: compare ratios within one run.
+Times wander on a shared machine: compare ratios within one run. `docs/SPEED.md` explains the figures.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import os
-import platform
-import subprocess
+import contextlib
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from reverie.demos.play import timing
-from reverie.model.errors import ModelError, ReverieError
-from reverie.model.weights import ONNX, load_config, model_folder
-from reverie.simulator.action import Action
+from reverie.demos.measure import floor, latency, parts, starts, worlds
+from reverie.demos.measure.amounts import Amounts, settle, start_picture
+from reverie.demos.measure.longrun import long_run
+from reverie.demos.measure.machine import machine, version
+from reverie.demos.measure.quality import held_out_runs, psnr_at_the_end
+from reverie.model.errors import ModelError
+from reverie.model.weights import EXPORTS, load_config, model_folder, open_backend
 from reverie.simulator.dream import DreamWorld
+from reverie.simulator.judge.truth import TrueRun
+from reverie.simulator.session import Simulator
+from reverie.simulator.world import TICKS_PER_SECOND
 
-STEPS, WARM_UP = 200, 10
-"""Ticks that are timed, and ticks before them."""
-BATCHES = (1, 4, 16, 64)
-BATCH_SECONDS, BATCH_PASSES = 5.0, 20
-"""A batch size is timed until either is used up."""
-STARTS = 3
-"""How often the command is started; the median start counts."""
-START_TIMEOUT = 300
-VOXEL_STEPS = 200
-WALK = Action(forward=True, camera=(0.0, 2.0))
-MIB = 2**20
-LAUNCHER = """
-import json, resource, subprocess, sys, time
-began = time.perf_counter()
-done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
-seconds = time.perf_counter() - began
-peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-print(json.dumps([done.returncode, seconds, peak, done.stdout, done.stderr]))
-"""
-"""Runs from a small process of its own: a child's peak memory counts in that of the process it was forked from."""
+SETTLE_SECONDS = 10.0
+TORCH_BACKENDS = ("torch", "torch-bf16")
 
 
-def bench(model: str = "tiny", backend: str = "auto", device: str = "auto") -> dict[str, Any]:
-    """Times each backend that there is (`backend` auto), or one. Figures without a prefix are those of the first.
+def bench(
+    model: str = "tiny",
+    backend: str = "auto",
+    device: str = "auto",
+    *,
+    settle_seconds: float = SETTLE_SECONDS,
+    long: float | None = None,
+    amounts: Amounts | None = None,
+) -> dict[str, Any]:
+    """Times each backend and precision that there is (`backend` auto), or one.
 
-    fps, p50_ms, p99_ms: one dream, from input to frame. load_s: from nothing but Python to a model that can dream.
-    batch_fps: frames a second of so many dreams in one pass. first_frame_s, peak_mib: of `reverie play`. Raises
-    ReverieError.
+    The machine is left alone for `settle_seconds` between measurements. Figures without a prefix are those of the
+    first backend. fps, p50_ms, p99_ms: one dream, from input to frame. psnr_32: its picture after 32 ticks on a few
+    held-out clips, dB. load_s: from nothing but Python to a model that can dream. batch_fps: frames a second of so many
+    dreams in one pass. host_ms, graph_ms: where the time goes. floor_ms, gap: the least that a pass can take by the
+    machine's measured peak, and how many times that it takes. first_frame_s, peak_mib: of `reverie play`. With `long`,
+    so many minutes of dream are played and compared with their beginning. Raises ReverieError.
     """
+    amounts = amounts or Amounts()
     folder = model_folder(model)
-    size = load_config(folder).size
-    picture = _picture(size)
+    config = load_config(folder)
+    picture = start_picture(config.size)
     names = available_backends(folder) if backend == "auto" else [backend]
-    start = play_start(model, names[0], device, picture)  # first, while this process has hardly any memory to inherit
-    rows: dict[str, dict[str, Any]] = {}
-    for name in names:
-        world, row = backend_speed(model, name, device, picture)
-        rows[world.backend_name] = row
-    first = next(iter(rows))
-    return {
-        "model": model,
-        "fingerprint": world.describe()["fingerprint"],
-        "backend": first,
-        "width": size[1],
-        "height": size[0],
-        **rows[first],
-        **start,
-        "backends": rows,
-        "voxel_fps": voxel_speed(size),
-        "machine": machine(),
-    }
+    with _progress(len(names) + 3) as tell:
+        tell("starts")  # first, while this process has hardly any memory to inherit
+        start = starts.play_start(model, names[0], device, picture, amounts.starts)
+        if long is not None:
+            tell(f"{long:g} minutes of dream")
+            sim = Simulator(DreamWorld.load(model, names[0], device), picture)
+            start["long"] = long_run(sim, max(1, round(long * 60 * TICKS_PER_SECOND)))
+        tell("the machine's peak and held-out clips")
+        peak = _peak(amounts)
+        counted = floor.operations(config) if version("torch") else None
+        runs = held_out_runs(config, amounts.clips)
+        rows: dict[str, dict[str, Any]] = {}
+        for name in names:
+            tell(name)
+            settle(settle_seconds)
+            row_name, row = backend_row(folder, name, device, runs, amounts)
+            row["floor_ms"] = None
+            if counted is not None and peak is not None and "cpu" in row_name:
+                row["floor_ms"] = floor.floor_ms(counted, peak, name)
+            row["gap"] = round(row["host_ms"]["pass"] / row["floor_ms"], 2) if row["floor_ms"] else None
+            rows[row_name] = row
+        tell("worlds")
+        settle(settle_seconds)
+        world = DreamWorld.load(model, names[0], device)
+        first = next(iter(rows))
+        return {
+            "model": model,
+            "fingerprint": world.describe()["fingerprint"],
+            "backend": first,
+            "width": config.size[1],
+            "height": config.size[0],
+            **rows[first],
+            **start,
+            "backends": rows,
+            "gflop": round(counted.total, 4) if counted else None,
+            "gflop_rounded": round(counted.rounded, 4) if counted else None,
+            "peak_gflops": peak,
+            "state_mib": parts.state_mib(world, picture),
+            "voxel_fps": worlds.voxel_speed(config.size, amounts),
+            "env_fps": {
+                "voxel": {str(n): worlds.voxel_env_speed(config.size, n, amounts) for n in amounts.envs},
+                "dream": {str(n): worlds.dream_env_speed(world, n, amounts) for n in amounts.envs},
+            },
+            "clips": len(runs),
+            "settle_s": settle_seconds,
+            "machine": machine(),
+        }
 
 
 def available_backends(folder: Path) -> list[str]:
     """What can run the model in a folder, the one that `auto` takes first. Raises ModelError if nothing can."""
     found = []
-    if (folder / ONNX).is_file() and _version("onnxruntime", "onnxruntime-gpu"):
-        found.append("onnx")
-    if _version("torch"):
-        found.append("torch")
+    if version("onnxruntime", "onnxruntime-gpu"):
+        found += [name for name, file in EXPORTS.items() if (folder / file).is_file()]
+    if version("torch"):
+        found += TORCH_BACKENDS
     if not found:
-        raise ModelError(f"{folder}: neither onnxruntime with {ONNX} nor torch is here to run it")
+        raise ModelError(f"{folder}: neither onnxruntime with an export nor torch is here to run it")
     return found
 
 
-def backend_speed(model: str, backend: str, device: str, picture: np.ndarray) -> tuple[DreamWorld, dict[str, Any]]:
-    """The loaded world, and its load time and speeds."""
+def backend_row(
+    folder: Path, name: str, device: str, runs: list[TrueRun], amounts: Amounts
+) -> tuple[str, dict[str, Any]]:
+    """A backend's full name, and its figures. Raises ModelError."""
     began = time.perf_counter()
-    world = DreamWorld.load(model, backend, device)
+    backend = open_backend(folder, name, device)
     load = time.perf_counter() - began
+    world = DreamWorld(backend, str(folder))
+    picture = start_picture(world.size)
     state = world.start(picture, 0)
-    seconds = []
-    for tick in range(WARM_UP + STEPS):
-        began = time.perf_counter()
-        state = world.step(state, WALK)
-        world.frame(state)
-        if tick >= WARM_UP:
-            seconds.append(time.perf_counter() - began)
-    batches = {str(batch): batch_speed(world, state, batch) for batch in BATCHES}
-    return world, {**timing(seconds), "load_s": round(load, 3), "batch_fps": batches}
+    row = latency.frame_speed(world, state, amounts)
+    row["psnr_32"] = psnr_at_the_end(world, runs) if runs else None
+    row["load_s"] = round(load, 3)
+    row["host_ms"], timed = parts.host_parts(backend, picture, amounts)
+    row["graph_ms"] = None
+    if name in EXPORTS and "cpu" in backend.name:
+        row["graph_ms"] = parts.graph_parts(folder / EXPORTS[name], timed.inputs, row["host_ms"]["pass"], amounts)
+    row["batch_fps"] = {str(batch): latency.batch_speed(world, state, batch, amounts) for batch in amounts.batches}
+    return backend.name, row
 
 
-def batch_speed(world: DreamWorld, state: Any, batch: int) -> float:
-    """Frames a second of `batch` dreams that are stepped together."""
-    many = world.stack([state] * batch)
-    actions = np.tile(WALK.to_vector(), (batch, 1))
-    many = world.step_batch(many, actions)
-    passes, began = 0, time.perf_counter()
-    while passes < BATCH_PASSES and time.perf_counter() - began < BATCH_SECONDS:
-        many = world.step_batch(many, actions)
-        passes += 1
-    return round(passes * batch / (time.perf_counter() - began), 2)
+def _peak(amounts: Amounts) -> dict[str, float | None] | None:
+    return floor.machine_peak(amounts) if version("torch") else None
 
 
-def play_start(model: str, backend: str, device: str, picture: np.ndarray) -> dict[str, Any]:
-    """`reverie play` until its first frame, in processes of their own. Raises ReverieError."""
-    from PIL import Image
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar over the parts of the benchmark; what it gives is called with the name of each part as it begins."""
+    from tqdm import tqdm
 
-    runs = []
-    with tempfile.TemporaryDirectory() as scratch:
-        scene = Path(scratch) / "scene.png"
-        Image.fromarray(picture).save(scene)
-        command = [sys.executable, "-m", "reverie.demos.cli", "play", "--headless", "--frames", "1", "--json"]
-        command += ["--model", model, "--backend", backend, "--device", device, "--scene", str(scene)]
-        for _ in range(STARTS):
-            runs.append(_launched(command))
-    firsts, ends, peaks = zip(*runs)
-    return {
-        "first_frame_s": round(float(np.median(firsts)), 3),
-        "play_once_s": round(float(np.median(ends)), 3),
-        "peak_mib": round(float(np.median(peaks)), 1),
-    }
+    with tqdm(total=total, desc="bench", file=sys.stderr, disable=None, leave=False) as bar:
 
+        def tell(part: str) -> None:
+            bar.set_postfix_str(part)
+            bar.update()
 
-def _launched(command: Sequence[str]) -> tuple[float, float, float]:
-    """Seconds from the command to the first frame and to the end, and the peak memory in MiB."""
-    launcher = [sys.executable, "-c", LAUNCHER, *command]
-    try:
-        done = subprocess.run(launcher, capture_output=True, text=True, timeout=START_TIMEOUT, check=True)
-    except (subprocess.SubprocessError, OSError) as error:
-        raise ReverieError(f"reverie play could not be timed ({type(error).__name__})") from error
-    code, seconds, peak, output, errors = json.loads(done.stdout.splitlines()[-1])
-    if code:
-        said = errors.strip().splitlines() or ["it said nothing"]
-        raise ReverieError(f"reverie play could not be timed: {said[-1]}")
-    report = json.loads(output.splitlines()[-1])
-    return float(report["seconds_to_first_frame"]), seconds, peak * _peak_unit() / MIB
-
-
-def voxel_speed(size: tuple[int, int]) -> float:
-    """Steps a second of the voxel world with an explorer in it, each one rendered."""
-    from reverie.simulator.players import make_player
-    from reverie.simulator.voxel.world import VoxelWorld
-
-    world, player = VoxelWorld(size), make_player("explorer", 0)
-    state = world.start(None, 0)
-    began = time.perf_counter()
-    for tick in range(WARM_UP + VOXEL_STEPS):
-        if tick == WARM_UP:
-            began = time.perf_counter()
-        state = world.step(state, player.act(world.senses(state)))
-        world.frame(state)
-    return round(VOXEL_STEPS / (time.perf_counter() - began), 2)
-
-
-def machine() -> dict[str, Any]:
-    """What all this ran on."""
-    return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "onnxruntime": _version("onnxruntime", "onnxruntime-gpu"),
-        "torch": _version("torch"),
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _version(*packages: str) -> str | None:
-    """The version of the first of these packages that is installed."""
-    for package in packages:
-        try:
-            return importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-def _peak_unit() -> int:
-    """Bytes in one unit of ru_maxrss: 1 on macOS, 1024 on Linux (getrusage's manual pages)."""
-    return 1 if sys.platform == "darwin" else 1024
-
-
-def _picture(size: tuple[int, int]) -> np.ndarray:
-    """A start that every model has: sky above, ground below, uint8 [h, w, 3]."""
-    picture = np.full((*size, 3), (120, 170, 240), np.uint8)
-    picture[size[0] // 2 :] = (90, 140, 60)
-    return picture
+        yield tell

@@ -28,8 +28,9 @@ MAX_SIDE = 4096
 EXIT_REFUSED = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
-BACKENDS = ("auto", "onnx", "torch")
+BACKENDS = ("auto", "onnx", "onnx-int8", "torch", "torch-bf16")
 DEVICES = ("auto", "cpu", "cuda")
+"""As in `reverie.model.weights`, which would import numpy."""
 
 
 class UsageError(ReverieError):
@@ -75,6 +76,17 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name for name in (part.strip() for part in text.split(",")) if name)
 
 
+def seconds(text: str) -> float:
+    """A finite number of seconds from 0 up."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
 def frame_size(text: str) -> tuple[int, int]:
     """`WIDTHxHEIGHT` in pixels -> (height, width)."""
     sides = text.lower().split("x")
@@ -96,7 +108,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """The options that say on what models run."""
-    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the model (default: auto)")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the model, and its precision")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where it runs (default: auto)")
 
 
@@ -166,10 +178,12 @@ def build_parser() -> Parser:
 
     bench = command("bench", "Measure a model's speed on this machine.")
     add_engine(bench)
+    bench.add_argument("--settle", type=seconds, default=10.0, help="left alone between measurements (default: 10 s)")
+    bench.add_argument("--long", type=minutes, metavar="MINUTES", help="also play so much dream, and look for growth")
 
-    export = command("export", "Export a model to ONNX.")
+    export = command("export", "Export a model to ONNX, in float32 and in eight bits.")
     export.add_argument("--model", required=True, metavar="DIR", help="a model's folder")
-    export.add_argument("--out", required=True, metavar="DIR", help="where step.onnx goes")
+    export.add_argument("--out", required=True, metavar="DIR", help="where step.onnx and step.int8.onnx go")
     return parser
 
 
@@ -267,7 +281,13 @@ def bench(options: BenchOptions) -> Mapping[str, Any]:
     """Runs `reverie bench`."""
     from reverie.demos.bench import bench as run
 
-    return run(options.model, backend=options.backend, device=options.device)
+    return run(
+        options.model,
+        backend=options.backend,
+        device=options.device,
+        settle_seconds=options.settle,
+        long=options.long,
+    )
 
 
 def export(options: ExportOptions) -> Mapping[str, Any]:

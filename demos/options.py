@@ -99,11 +99,13 @@ class PageOptions:
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """`reverie bench`."""
+    """`reverie bench`: `settle` is in seconds, `long` in minutes of dream (None: no long run)."""
 
     model: str = "tiny"
     backend: str = "auto"
     device: str = "auto"
+    settle: float = 10.0
+    long: float | None = None
     json: bool = False
 
 

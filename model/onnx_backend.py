@@ -1,9 +1,10 @@
-"""ONNX Runtime: the fast path on a CPU, and on GPUs through its CUDA and TensorRT providers. Imports no torch."""
+"""ONNX Runtime: the fast path on a CPU, and on GPUs through its TensorRT and CUDA providers. Imports no torch."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,22 +21,31 @@ PROVIDERS: dict[str, str] = {
 
 
 class OnnxBackend:
-    """Runs an exported step. `device`: auto (the best there is), cuda or cpu. Raises ModelError."""
+    """Runs an exported step. `device`: auto (the best there is), cuda or cpu. Raises ModelError.
 
-    def __init__(self, path: Path, config: ModelConfig, device: str = "auto", threads: int | None = None) -> None:
+    `suffix` tells its precision in `name`. On a GPU (or where `bound` says so) inputs are bound to the device, and an
+    array that was an input of the pass before is not carried there again: arrays of a dream's state are never written
+    to, so the same object has the same numbers, and the passes of a many-step dream share memory and past.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: ModelConfig,
+        device: str = "auto",
+        threads: int | None = None,
+        suffix: str = "",
+        bound: bool | None = None,
+    ) -> None:
         import onnxruntime
 
         onnxruntime.set_default_logger_severity(4)
-        here = onnxruntime.get_available_providers()
-        wanted = ["cpu"] if device == "cpu" or not _has_gpu() else list(PROVIDERS)
-        if device == "cuda" and wanted == ["cpu"]:
-            raise ModelError("device cuda: this machine has no NVIDIA GPU")
+        wanted = choose_providers(device, onnxruntime.get_available_providers(), _has_gpu())
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.inter_op_num_threads = 1
-        providers = [PROVIDERS[name] for name in wanted if PROVIDERS[name] in here]
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
         except Exception as error:  # ONNX Runtime's own errors share no public base class
             raise ModelError(f"{path}: not a usable ONNX model ({str(error).splitlines()[0][:120]})") from error
         used = self._session.get_providers()[0]
@@ -43,13 +53,41 @@ class OnnxBackend:
         if device == "cuda" and short == "cpu":
             raise ModelError("device cuda: ONNX Runtime could not start its CUDA provider")
         self.config = config
-        self.name = f"onnx-{short}"
+        self.name = f"onnx-{short}{suffix}"
+        self._place = "cpu" if short == "cpu" else "cuda"
+        self._bound = self._place != "cpu" if bound is None else bound
+        self._held: dict[str, tuple[np.ndarray, Any]] = {}
         self._outputs = list(OUTPUTS)
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """All of `INPUTS` in, all of `OUTPUTS` out."""
-        results = self._session.run(self._outputs, {name: inputs[name] for name in INPUTS})
+        if self._bound:
+            results = self._run_bound(inputs)
+        else:
+            results = self._session.run(self._outputs, {name: inputs[name] for name in INPUTS})
         return dict(zip(OUTPUTS, results, strict=True))
+
+    def _run_bound(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        from onnxruntime import OrtValue
+
+        binding = self._session.io_binding()
+        for name in INPUTS:
+            array = inputs[name]
+            if name not in self._held or self._held[name][0] is not array:
+                self._held[name] = (array, OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._place, 0))
+            binding.bind_ortvalue_input(name, self._held[name][1])
+        for name in OUTPUTS:
+            binding.bind_output(name, self._place)
+        self._session.run_with_iobinding(binding)
+        return binding.copy_outputs_to_cpu()
+
+
+def choose_providers(device: str, available: list[str], gpu: bool) -> list[str]:
+    """ONNX Runtime's providers for `device`, best first: TensorRT, CUDA, the CPU. Raises ModelError."""
+    if device == "cuda" and not gpu:
+        raise ModelError("device cuda: this machine has no NVIDIA GPU")
+    wanted = ["cpu"] if device == "cpu" or not gpu else list(PROVIDERS)
+    return [PROVIDERS[name] for name in wanted if PROVIDERS[name] in available]
 
 
 def _has_gpu() -> bool:

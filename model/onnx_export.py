@@ -1,4 +1,7 @@
-"""The step as an ONNX file: fp32 arithmetic, weights stored as float16, to which they were rounded when saved."""
+"""The step as ONNX files: one with fp32 arithmetic, one with the transformer in eight bits (`onnx_int8.py`).
+
+Float weights are stored as float16, to which they were rounded when saved.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from reverie.model import onnx_graph
 from reverie.model.actions import ACTION_DIM
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
+from reverie.model.onnx_int8 import quantised
 from reverie.model.recall import WAY_DIM
 from reverie.model.signature import INPUTS, OUTPUTS, memory_shape
 from reverie.model.step import DreamStep
-from reverie.model.weights import ONNX, load_model, model_folder
+from reverie.model.weights import INT8, ONNX, load_model, model_folder
 
 OPSET = 20
-LARGE = 1024
-"""Weights of at least this many numbers are stored as float16."""
 
 
 def example_inputs(config: ModelConfig, batch: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -49,9 +52,9 @@ def example_inputs(config: ModelConfig, batch: int, seed: int = 0) -> dict[str, 
 
 
 def export(model: str, out: str) -> dict[str, Any]:
-    """Writes `step.onnx` for the model in folder (or of the name) `model` into folder `out`; batch size is free.
+    """Writes `step.onnx` and `step.int8.onnx` for the model in folder (or of the name) `model` into folder `out`.
 
-    Raises ModelError, also where the optional packages onnx and onnxscript are missing.
+    The batch size is free. Raises ModelError, also where the optional packages onnx and onnxscript are missing.
     """
     try:
         import onnx
@@ -80,34 +83,22 @@ def export(model: str, out: str) -> dict[str, Any]:
             dynamo=True,
         )
         graph = onnx.load(str(raw))
-    _forget_sources(graph.graph)
-    _store_halves(graph.graph)
-    onnx.checker.check_model(graph)
-    onnx.save(graph, str(target))
-    return {"onnx": str(target), "bytes": target.stat().st_size, "opset": OPSET}
-
-
-def _forget_sources(graph: Any) -> None:
-    """Drops what the exporter notes of each node's source: stack traces, with paths of the machine it ran on."""
-    for item in [graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:
-        item.ClearField("doc_string")
-        item.ClearField("metadata_props")
-
-
-def _store_halves(graph: Any) -> None:
-    """Replaces each large float32 weight by a float16 one and a cast, which ONNX Runtime folds when it loads."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    casts = []
-    for weight in graph.initializer:
-        if weight.data_type != TensorProto.FLOAT or int(np.prod(weight.dims)) < LARGE:
-            continue
-        numbers = numpy_helper.to_array(weight)
-        halves = numbers.astype(np.float16)
-        if not np.array_equal(halves.astype(np.float32), numbers):
-            continue
-        name = weight.name
-        weight.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    for node in reversed(casts):
-        graph.node.insert(0, node)
+    onnx_graph.name_by_module(graph.graph)
+    onnx_graph.forget_sources(graph.graph)
+    onnx_graph.sums_to_products(graph.graph)
+    onnx_graph.unrolled_softmax(graph.graph)
+    onnx_graph.fusable_norms(graph.graph)
+    rounded = quantised(graph)
+    sizes = {}
+    for name, proto in ((ONNX, graph), (INT8, rounded)):
+        onnx_graph.store_halves(proto.graph)
+        onnx.checker.check_model(proto)
+        onnx.save(proto, str(target.with_name(name)))
+        sizes[name] = target.with_name(name).stat().st_size
+    return {
+        "onnx": str(target),
+        "bytes": sizes[ONNX],
+        "int8": str(target.with_name(INT8)),
+        "int8_bytes": sizes[INT8],
+        "opset": OPSET,
+    }

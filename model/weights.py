@@ -1,4 +1,5 @@
-"""Model folders: `config.json`, `model.safetensors`, `step.onnx`, `teacher.safetensors`, `CARD.md`. Never pickle.
+"""Model folders: `config.json`, `model.safetensors`, `step.onnx`, `step.int8.onnx`, `teacher.safetensors`, `CARD.md`.
+Never pickle.
 
 Weights are stored in float16 and played in float32; the ONNX file is made from the same rounded numbers.
 """
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     from reverie.model.world_model import WorldModel
 
 BUNDLED = Path(__file__).parent / "shipped"
-CONFIG, STUDENT, TEACHER, ONNX = "config.json", "model.safetensors", "teacher.safetensors", "step.onnx"
+CONFIG, STUDENT, TEACHER = "config.json", "model.safetensors", "teacher.safetensors"
+ONNX, INT8 = "step.onnx", "step.int8.onnx"
+EXPORTS: dict[str, str] = {"onnx": ONNX, "onnx-int8": INT8}
+"""Backends that run a file of the folder, and the file."""
+BACKENDS = ("auto", *EXPORTS, "torch", "torch-bf16")
+"""What can run a model, and at which precision (else float32). auto: ONNX where there is an export, else torch."""
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def bundled_models() -> tuple[str, ...]:
@@ -93,26 +100,25 @@ def save_model(folder: Path, config: ModelConfig, weights: Mapping[str, Tensor],
 
 
 def open_backend(folder: Path, backend: str = "auto", device: str = "auto") -> Backend:
-    """Whatever runs the model in `folder`: `backend` auto, onnx or torch; `device` auto, cpu or cuda.
-
-    Raises ModelError. auto takes ONNX where the folder has an export, else torch.
-    """
-    if backend not in ("auto", "onnx", "torch"):
-        raise ModelError(f"unknown backend {backend!r}; there are auto, onnx, torch")
-    if device not in ("auto", "cpu", "cuda"):
-        raise ModelError(f"unknown device {device!r}; there are auto, cpu, cuda")
+    """Whatever runs the model in `folder`; `backend` is one of `BACKENDS`, `device` of `DEVICES`. Raises ModelError."""
+    if backend not in BACKENDS:
+        raise ModelError(f"unknown backend {backend!r}; there are {', '.join(BACKENDS)}")
+    if device not in DEVICES:
+        raise ModelError(f"unknown device {device!r}; there are {', '.join(DEVICES)}")
     config = load_config(folder)
-    exported = folder / ONNX
-    if backend == "onnx" and not exported.is_file():
-        raise ModelError(f"{folder}: has no {ONNX}; make it with `reverie export`")
-    if backend == "onnx" or (backend == "auto" and exported.is_file()):
+    if backend == "auto":
+        backend = "onnx" if (folder / ONNX).is_file() else "torch"
+    if backend in EXPORTS:
+        exported = folder / EXPORTS[backend]
+        if not exported.is_file():
+            raise ModelError(f"{folder}: has no {exported.name}; make it with `reverie export`")
         from reverie.model.onnx_backend import OnnxBackend
 
-        return OnnxBackend(exported, config, device)
+        return OnnxBackend(exported, config, device, suffix=backend.removeprefix("onnx"))
     import torch
 
     from reverie.model.torch_backend import TorchBackend
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TorchBackend(load_model(folder), device)
+    return TorchBackend(load_model(folder), device, "bf16" if backend == "torch-bf16" else "fp32")

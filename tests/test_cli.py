@@ -74,6 +74,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("train", "all", "--minutes", "nan"), "--minutes"),
         (("evaluate", "--clips", "0"), "--clips"),
         (("export", "--model", "m"), "--out"),
+        (("bench", "--settle", "-1"), "--settle"),
+        (("bench", "--long", "0"), "--long"),
+        (("bench", "--backend", "torch-int8"), "torch-int8"),
     ],
 )
 def test_bad_input_gets_one_line(

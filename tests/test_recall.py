@@ -59,7 +59,7 @@ def test_poses_and_the_networks_geometry_agree() -> None:
     way = torch.from_numpy(recall.way(key, pose))[None]
     depth = torch.full((1, SIZE[0] // 4, SIZE[1] // 4), recall.USUAL_METRES)
     turn = torch.stack((torch.tensor([float(pose[4])]) - way[:, 1], way[:, 2]), dim=-1)
-    shift, points = geometry.travel_shift(depth, way[:, 1], turn, way[:, 3:], SIZE, FIELD)
+    _, points = geometry.travel_shift(depth, way[:, 1], turn, way[:, 3:], SIZE, FIELD)
     grid = geometry.project(points, SIZE, FIELD)
     by_network = ((grid.abs() < 1).all(-1) & (points[..., 2] > recall.NOSE)).flatten().numpy()
     assert by_pose.any() and not by_pose.all()

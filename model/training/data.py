@@ -16,7 +16,6 @@ from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.training.shards import META, Shard
 
-
 WITHOUT_KEYS = 0.15
 """Share of windows that do without earlier views, as the first seconds of a dream do."""
 DOUBT_METRES, DOUBT_TICKS = 0.15, 200

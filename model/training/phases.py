@@ -31,7 +31,7 @@ START_LEVELS = 0.5
 OWN_PAST = 0.5
 """Share of the student's windows whose past is its own dream."""
 TEACHER_TARGETS = 0.05
-"""Share of the student's batches, as to their other windows, whose target is the end of the teacher's path from the same noise."""
+"""Share of the student's batches in which the target of the other windows is the end of the teacher's path."""
 TEACHER_STEPS = 4
 STUDENT_TICKS = 16
 """Targets of the student's windows: longer than the teacher's, for its errors to grow as they do in play."""

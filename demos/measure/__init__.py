@@ -1,0 +1,1 @@
+"""What `reverie bench` measures, one thing a file."""
