@@ -59,8 +59,8 @@ def recorded_runs(
                 continue
         if _whole(clip, context, span):
             runs[text.stem, start] = split(clip, context, f"{text.stem} {start}", seed + len(runs))
-    for error in broken:
-        warnings.warn(f"left out: {error}", stacklevel=2)
+    for reason in broken:
+        warnings.warn(f"left out: {reason}", stacklevel=2)
     if not runs:
         raise ClipError(f"{folder}: no {span} frames on end without a menu, an edit or a late tick")
     return list(runs.values())
