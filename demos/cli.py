@@ -146,7 +146,9 @@ def build_parser() -> Parser:
     train = command("train", "Train a model, whole or phase by phase, or fine-tune one on recordings.")
     train.add_argument("phase", metavar="PHASE", help="all, one phase of the preset (dynamics, distill), or finetune")
     train.add_argument("--data", default="voxel", help="a folder of clips or shards, or 'voxel' (default)")
-    train.add_argument("--out", default="runs/tiny", metavar="DIR", help="where checkpoints go (default: runs/tiny)")
+    train.add_argument(
+        "--out", metavar="DIR", help="where checkpoints go (default: runs/tiny; finetune: runs/finetune)"
+    )
     train.add_argument("--preset", default="tiny", help="(default: tiny)")
     train.add_argument("--minutes", type=minutes, default=60.0, help="time for this run (default: 60)")
     train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in DIR")
@@ -218,7 +220,7 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
         return finetune(
             options.model or options.init or "tiny",
             data=options.data,
-            out=options.out,
+            out=options.out or "runs/finetune",
             minutes=options.minutes,
             resume=options.resume,
             seed=options.seed,
@@ -232,7 +234,7 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
     return run(
         options.phase,
         data=options.data,
-        out=options.out,
+        out=options.out or "runs/tiny",
         preset_name=options.preset,
         minutes=options.minutes,
         resume=options.resume,

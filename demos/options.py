@@ -53,7 +53,7 @@ class TrainOptions:
 
     phase: str
     data: str = "voxel"
-    out: str = "runs/tiny"
+    out: str | None = None
     preset: str = "tiny"
     minutes: float = 60.0
     resume: bool = False
