@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from reverie.demos.options import (
     BenchOptions,
+    ClipsOptions,
     CompareOptions,
     EvaluateOptions,
     ExportOptions,
@@ -87,6 +88,23 @@ def seconds(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """A number from 0 to below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to below 1")
+    return value
+
+
+def seed_list(text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between them."""
+    parse = whole(0)
+    return tuple(parse(part) for part in text.split(","))
+
+
 def frame_size(text: str) -> tuple[int, int]:
     """`WIDTHxHEIGHT` in pixels -> (height, width)."""
     sides = text.lower().split("x")
@@ -145,15 +163,27 @@ def build_parser() -> Parser:
     record.add_argument("--size", type=frame_size, default=(96, 160), help="WIDTHxHEIGHT (default: 160x96)")
     record.add_argument("--player", default="explorer", help="who plays (default: explorer)")
 
-    train = command("train", "Train a model, whole or phase by phase.")
-    train.add_argument("phase", metavar="PHASE", help="all, or one phase of the preset: dynamics, distill")
+    clips = command("clips", "Look through a folder of recordings.")
+    clips.add_argument("what", choices=("check",), help="check: say what it holds, and what is broken")
+    clips.add_argument("folder", metavar="DIR", help="recordings in VPT's layout, NAME.mp4 and NAME.jsonl")
+    clips.add_argument("--out", metavar="DIR", help="where the contact sheet and the report go (default: nowhere)")
+
+    train = command("train", "Train a model, whole or phase by phase, or fine-tune one on recordings.")
+    train.add_argument("phase", metavar="PHASE", help="all, one phase of the preset (dynamics, distill), or finetune")
     train.add_argument("--data", default="voxel", help="a folder of clips or shards, or 'voxel' (default)")
-    train.add_argument("--out", default="runs/tiny", metavar="DIR", help="where checkpoints go (default: runs/tiny)")
+    train.add_argument(
+        "--out", metavar="DIR", help="where checkpoints go (default: runs/tiny; finetune: runs/finetune)"
+    )
     train.add_argument("--preset", default="tiny", help="(default: tiny)")
     train.add_argument("--minutes", type=minutes, default=60.0, help="time for this run (default: 60)")
     train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in DIR")
     train.add_argument("--seed", type=seed, default=0, help="(default: 0)")
     train.add_argument("--init", metavar="MODEL", help="start from this model's weights")
+    train.add_argument("--model", metavar="MODEL", help="finetune: what to start from (default: tiny)")
+    train.add_argument("--replay", metavar="DIR", help="finetune: shards to rehearse (default: the voxel world)")
+    train.add_argument("--replay-share", type=share, default=0.25, help="finetune: of all it sees (default: 0.25)")
+    train.add_argument("--held", type=share, default=0.1, help="finetune: map seeds kept for judging (default: 0.1)")
+    train.add_argument("--judged", type=count, default=16, help="finetune: windows judged by (default: 16)")
 
     evaluate = command("evaluate", "Measure a model's dreams against held-out true worlds.")
     add_engine(evaluate)
@@ -163,6 +193,8 @@ def build_parser() -> Parser:
     compare.add_argument("--require", choices=("better", "not-worse"), help="what B has to be")
     compare.add_argument("--keys", type=names, default=(), help="keys that decide, with commas (default: several)")
     add_backend(compare)
+    evaluate.add_argument("--held", type=share, metavar="SHARE", help="only the map seeds that this share holds out")
+    evaluate.add_argument("--seeds", type=seed_list, default=(), metavar="S,S,…", help="only clips of these map seeds")
     for judging in (evaluate, compare):
         judging.add_argument("--data", metavar="DIR", help="clips to judge by (default: held-out voxel worlds)")
         judging.add_argument("--clips", type=count, default=64, help="how many (default: 64)")
@@ -208,14 +240,41 @@ def record(options: RecordOptions) -> Mapping[str, Any]:
     )
 
 
+def clips(options: ClipsOptions) -> Mapping[str, Any]:
+    """Runs `reverie clips`. What is broken is named on standard error, too."""
+    from reverie.simulator.clip_check import check
+
+    report = check(options.folder, options.out)
+    for entry in report["broken"]:
+        print(f"broken: {entry['file']}: {entry['reason']}", file=sys.stderr)
+    if options.json:
+        return report
+    return report | {"broken": len(report["broken"])}
+
+
 def train(options: TrainOptions) -> Mapping[str, Any]:
     """Runs `reverie train`."""
+    if options.phase == "finetune":
+        from reverie.demos.finetune import finetune
+
+        return finetune(
+            options.model or options.init or "tiny",
+            data=options.data,
+            out=options.out or "runs/finetune",
+            minutes=options.minutes,
+            resume=options.resume,
+            seed=options.seed,
+            replay=options.replay,
+            replay_share=options.replay_share,
+            held=options.held,
+            judged_windows=options.judged,
+        )
     from reverie.demos.train import train as run
 
     return run(
         options.phase,
         data=options.data,
-        out=options.out,
+        out=options.out or "runs/tiny",
         preset_name=options.preset,
         minutes=options.minutes,
         resume=options.resume,
@@ -235,6 +294,8 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
         clips=options.clips,
         seed=options.seed,
         quick=options.quick,
+        held=options.held,
+        map_seeds=options.seeds,
         out=options.out,
         backend=options.backend,
         device=options.device,
@@ -300,6 +361,7 @@ def export(options: ExportOptions) -> Mapping[str, Any]:
 HANDLERS: dict[str, tuple[type, Callable[[Any], Mapping[str, Any]]]] = {
     "play": (PlayOptions, play),
     "record": (RecordOptions, record),
+    "clips": (ClipsOptions, clips),
     "train": (TrainOptions, train),
     "evaluate": (EvaluateOptions, evaluate),
     "compare": (CompareOptions, compare),

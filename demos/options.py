@@ -38,23 +38,40 @@ class RecordOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipsOptions:
+    """`reverie clips`: `what` is to be done with the recordings in `folder`."""
+
+    what: str
+    folder: str
+    out: str | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """`reverie train`. `minutes` is the time box of this run."""
+    """`reverie train`. `minutes` is the time box of this run; what follows `init` is for fine-tuning alone."""
 
     phase: str
     data: str = "voxel"
-    out: str = "runs/tiny"
+    out: str | None = None
     preset: str = "tiny"
     minutes: float = 60.0
     resume: bool = False
     seed: int = 0
     init: str | None = None
+    model: str | None = None
+    replay: str | None = None
+    replay_share: float = 0.25
+    held: float = 0.1
+    judged: int = 16
     json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """`reverie evaluate`. Without `data` the clips come from held-out voxel worlds."""
+    """`reverie evaluate`. Without `data` the clips come from held-out voxel worlds; `held` is the share of map seeds
+    that fine-tuning kept from training (None: all clips).
+    """
 
     model: str = "tiny"
     data: str | None = None
@@ -62,6 +79,8 @@ class EvaluateOptions:
     seed: int = 1_000_000
     quick: bool = False
     fresh: bool = False
+    held: float | None = None
+    seeds: tuple[int, ...] = ()
     out: str | None = None
     backend: str = "auto"
     device: str = "auto"

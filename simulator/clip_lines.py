@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ BUTTON_OF_MOUSE: dict[int, str] = {0: "attack", 1: "use", 2: "pickItem"}
 KEY_OF_BUTTON = {button: KEY_PREFIX + key for key, button in BUTTON_OF_KEY.items()}
 MOUSE_OF_BUTTON = {button: number for number, button in BUTTON_OF_MOUSE.items()}
 POSE_FIELDS = ("xpos", "ypos", "zpos", "yaw", "pitch")
+TICK_MS = 50.0
+"""How long a tick should last."""
+FEWEST_TURNS, LARGEST_SPREAD = 40, 0.05
+"""The mouse's scale is measured from that many turns or more, if it differs among them by no more than this share."""
+SMALLEST_TURN_PIXELS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,16 @@ class Line:
     press: int | None
     """`Action.hotbar` as it was given; only our own files have it."""
     pose: tuple[float, ...] | None
-    """x, y, z, yaw, pitch."""
+    """x, y, z, yaw, pitch; axes as in Minecraft, whoever recorded it."""
     gui_open: bool
     events: tuple[dict[str, Any], ...]
+    slot_key: int | None = None
+    """Hotbar key (1-9) that was held; what counts where the recorder was too old to tell the slot."""
+    tick: int | None = None
+    tick_ms: float = TICK_MS
+    """How long the tick after the frame lasted."""
+    layout: str = "vpt"
+    """Whose line it is: reverie, luanti or vpt."""
 
 
 def write_line(
@@ -121,16 +134,21 @@ def parse_line(raw: bytes, where: str, degrees_per_pixel: float = DEGREES_PER_PI
         held = {BUTTON_OF_MOUSE[button] for button in buttons if button in BUTTON_OF_MOUSE}
         held |= {BUTTON_OF_KEY[name] for key in keys if (name := key.removeprefix(KEY_PREFIX)) in BUTTON_OF_KEY}
         new = mouse.get("newButtons")
-        pose = tuple(_finite(record[name], name) for name in POSE_FIELDS) if _has_pose(record) else None
+        slots = [number for number in range(1, SLOTS + 1) if f"{KEY_PREFIX}{number}" in keys]
+        layout = _layout(record)
         return Line(
             held=frozenset(held),
             camera=(_turn(mouse, "dy", degrees_per_pixel), _turn(mouse, "dx", degrees_per_pixel)),
             new_buttons=None if new is None else frozenset(_numbers(new, "mouse.newButtons")),
             slot=_whole(record.get("hotbar"), "hotbar", SLOTS - 1),
             press=_whole(record.get("hotbarPress"), "hotbarPress", SLOTS),
-            pose=pose,
+            pose=_pose(record, layout),
             gui_open=record.get("isGuiOpen") is True,
             events=_events(record),
+            slot_key=slots[0] if slots else None,
+            tick=record["tick"] if isinstance(record.get("tick"), int) else None,
+            tick_ms=TICK_MS if record.get("dt") is None else _finite(record["dt"], "dt"),
+            layout=layout,
         )
     except (ValueError, RecursionError) as error:
         reason = "is not JSON" if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) else error
@@ -145,7 +163,7 @@ def actions_of(lines: Sequence[Line]) -> list[Action]:
 
     VPT's recorder may report attack as held from the start: it is ignored until it is let go or pressed anew.
     Slot changes are read from the slot shown in the next frame, except in our own files, which keep the
-    presses.
+    presses, and in those of recorders too old to tell the slot, where the keys must do.
     """
     actions = []
     stuck = bool(lines) and lines[0].new_buttons == frozenset({0})
@@ -158,6 +176,8 @@ def actions_of(lines: Sequence[Line]) -> list[Action]:
             after = lines[k + 1].slot if k + 1 < len(lines) else None
             changed = after is not None and line.slot is not None and after != line.slot
             press = after + 1 if changed and after is not None else 0
+            if line.slot is None:
+                press = line.slot_key or 0
         actions.append(Action(**dict.fromkeys(held, True), hotbar=press, camera=line.camera))
     return actions
 
@@ -172,6 +192,30 @@ def slots_of(lines: Sequence[Line]) -> np.ndarray | None:
     """int8 [T], or None unless every line says which slot was selected."""
     slots = [line.slot for line in lines if line.slot is not None]
     return np.array(slots, np.int8) if slots and len(slots) == len(lines) else None
+
+
+def durations_of(lines: Sequence[Line]) -> np.ndarray:
+    """float32 [T]: milliseconds that the tick after each frame lasted."""
+    return np.array([line.tick_ms for line in lines], np.float32)
+
+
+def measured_scale(lines: Sequence[Line]) -> float | None:
+    """Degrees a pixel, from the yaw that the lines tell, as a multiple of the scale they were read with.
+
+    None where they do not tell it, or where it is not one number. Recorder versions differ in it.
+    """
+    turns = []
+    for line, after in pairwise(lines):
+        asked = line.camera[1]
+        if line.pose is None or after.pose is None or line.gui_open or after.gui_open:
+            continue
+        if abs(asked) < SMALLEST_TURN_PIXELS * DEGREES_PER_PIXEL:
+            continue
+        turns.append(((after.pose[3] - line.pose[3] + 180) % 360 - 180) / asked)
+    if len(turns) < FEWEST_TURNS:
+        return None
+    low, scale, high = np.quantile(turns, (0.25, 0.5, 0.75))
+    return float(scale) if scale > 0 and high - low <= LARGEST_SPREAD * scale else None
 
 
 def _is_json(raw: bytes) -> bool:
@@ -229,8 +273,18 @@ def _whole(value: Any, name: str, largest: int) -> int | None:
     return value
 
 
-def _has_pose(record: Mapping[str, Any]) -> bool:
-    return all(record.get(name) is not None for name in POSE_FIELDS)
+def _layout(record: Mapping[str, Any]) -> str:
+    if "node_events" in record:
+        return "luanti"
+    return "reverie" if "hotbarPress" in record else "vpt"
+
+
+def _pose(record: Mapping[str, Any], layout: str) -> tuple[float, ...] | None:
+    """Luanti's axes are those of Minecraft in a mirror: x grows to the other side, and with it, the yaw does not."""
+    if any(record.get(name) is None for name in POSE_FIELDS):
+        return None
+    x, *rest = (_finite(record[name], name) for name in POSE_FIELDS)
+    return (-x if layout == "luanti" else x, *rest)
 
 
 def _events(record: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -30,12 +30,16 @@ class Clip:
     actions: list[Action]
     """T of them: actions[k] leads from frames[k] to frames[k + 1]."""
     poses: np.ndarray | None = None
-    """float32 [T, 5]: x, y, z, yaw, pitch at each frame, in the recorder's own axes."""
+    """float32 [T, 5]: x, y, z of the feet, yaw, pitch at each frame; axes as in Minecraft, whoever recorded it."""
     hotbar: np.ndarray | None = None
     """int8 [T]: selected slot, 0-8."""
     events: list[list[dict[str, Any]]] = field(default_factory=list)
     ticks: np.ndarray | None = None
     """int64 [T]: line number of each frame. It leaps where menu frames were left out."""
+    durations: np.ndarray | None = None
+    """float32 [T]: milliseconds that the tick after each frame lasted. Engines may be late; it is not saved."""
+    layout: str = "reverie"
+    """Whose lines they were: reverie, luanti or vpt."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -53,7 +57,8 @@ class Clip:
     ) -> Clip:
         """Reads lines `start` to `start + length` (None: to the end) of a recording, ours or a real VPT one.
 
-        `path` is NAME, NAME.mp4 or NAME.jsonl. `size` (height, width) resizes by area averaging. Frames with
+        `path` is NAME, NAME.mp4 or NAME.jsonl. `size` (height, width) crops to its shape and
+        resizes by area averaging. Frames with
         an open menu are left out unless `keep_menus`. Where video and lines differ in length (a recorder
         that was cut off), the shorter one counts, with a warning. Raises ClipError.
         """
@@ -86,6 +91,8 @@ class Clip:
             hotbar=clip_lines.slots_of(lines),
             events=[[dict(event) for event in line.events] for line in lines],
             ticks=np.array(kept, np.int64),
+            durations=clip_lines.durations_of(lines),
+            layout=lines[0].layout,
         )
 
     def save(self, path: str | os.PathLike[str], *, lossless: bool = False) -> None:

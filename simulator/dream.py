@@ -17,7 +17,7 @@ from reverie.model.signature import Backend, memory_shape
 from reverie.model.weights import fingerprint, model_folder, open_backend
 from reverie.simulator.action import IDLE, Action
 from reverie.simulator.errors import SaveError, SceneError
-from reverie.simulator.scenes import load_scene, resolve_scene, scene_names
+from reverie.simulator.scenes import choose_scene, load_scene, resolve_scene, scene_names
 from reverie.simulator.world import EVENTS, Senses
 
 MAX_PITCH = 90.0
@@ -105,7 +105,7 @@ class DreamWorld:
         if found.clip is not None:
             return self._from_clip(found.clip, seed)
         if found.image is None:
-            found = load_scene(found.name or names[seed % len(names)], self._size)
+            found = load_scene(found.name or choose_scene(self._name, seed), self._size)
         assert found.image is not None
         return self._from_image(found.image, found.pitch, seed)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 CLIP_SUFFIXES = frozenset({".mp4", ".jsonl"})
 MAX_PITCH = 90.0
+VOXEL, LUANTI = "voxel", "luanti"
+"""Worlds that bundled scenes are pictures of; those of Luanti have its name before theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,23 @@ def scene_names() -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(entry.name[: -len(".png")] for entry in folder.iterdir() if entry.name.endswith(".png"))
+
+
+def choose_scene(model: str, seed: int) -> str:
+    """The bundled scene that a model's dream starts from if nobody names one: one of the world that the model is of.
+
+    That is Luanti for models with luanti in their names, and the voxel world for all others. Raises SceneError.
+    """
+    own = LUANTI if LUANTI in Path(model).name else VOXEL
+    names = [name for name in scene_names() if scene_origin(name) == own]
+    if not names:
+        raise SceneError("no start scenes are bundled; give a picture or a clip")
+    return names[seed % len(names)]
+
+
+def scene_origin(name: str) -> str:
+    """The world that a bundled scene is a picture of: voxel or luanti."""
+    return LUANTI if name.startswith(f"{LUANTI}-") else VOXEL
 
 
 def load_scene(name: str, size: tuple[int, int]) -> Scene:

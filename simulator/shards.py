@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,6 @@ from reverie.simulator.players import make_player
 from reverie.simulator.voxel import physics
 from reverie.simulator.voxel.disturb import random_edit
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelState, VoxelWorld
-from reverie.simulator.world import EVENTS
 
 if TYPE_CHECKING:
     from reverie.simulator.clips import Clip
@@ -134,46 +133,60 @@ def write_shards(
     return done
 
 
-def clips_to_shards(folder: Path, out: Path, size: tuple[int, int]) -> int:
-    """One shard in `out` for each clip in `folder` that can be read; returns how many there are.
+def clips_to_shards(
+    folder: Path,
+    out: Path,
+    size: tuple[int, int],
+    only: Collection[Path] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """One shard in `out` for each clip in `folder` (of `only`, if given) that can be read; returns how many there are.
 
-    The camera's angles are taken from the clip; places are not, because engines disagree about their axes, and depth is
-    unknown. Clips that are damaged are named in a warning and left out.
+    Places and the camera's angles are taken from the clip, depth is unknown. Clips that are damaged are named in a
+    warning and left out. `progress` gets the frames of each that is written.
     """
+    from reverie.simulator.clip_check import examine
     from reverie.simulator.clips import Clip
 
     done = 0
     for path in sorted(folder.rglob("*.mp4")):
-        target = out / path.stem
+        if only is not None and path not in only:
+            continue
+        target = out / "_".join(path.relative_to(folder).with_suffix("").parts)
         if (target / META).is_file():
             done += 1
             continue
         try:
-            clip = Clip.load(path, size=size)
+            found = examine(path)
+            clip = Clip.load(path, size=size, degrees_per_pixel=found.degrees_per_pixel)
         except ClipError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
             continue
         _write_clip(clip, target, size, str(path.name))
         done += 1
+        if progress is not None:
+            progress(len(clip))
     return done
 
 
 def _write_clip(clip: Clip, target: Path, size: tuple[int, int], origin: str) -> None:
+    """Frames that follow a late tick count as edited: they are a past like any other, but nothing to be predicted."""
+    from reverie.simulator.clip_rows import clip_episodes, clip_events, clip_eyes, clip_late
+
     writer = ShardWriter(target, len(clip), size)
     unknown_depth = np.full((size[0] // DEPTH_CELL, size[1] // DEPTH_CELL), np.nan, np.float16)
+    eyes, episodes, late = clip_eyes(clip), clip_episodes(clip), clip_late(clip)
+    events = clip.events or [[] for _ in range(len(clip))]
     for index, (frame, action) in enumerate(zip(clip.frames, clip.actions, strict=True)):
-        happened = [event.get("type") for event in clip.events[index - 1]] if index and clip.events else []
-        now = [event.get("type") for event in clip.events[index]] if clip.events else []
-        eye = np.full(5, np.nan, np.float32)
-        if clip.poses is not None:
-            eye[3:] = clip.poses[index, 3:]
+        fresh = index == 0 or episodes[index] != episodes[index - 1]
+        edited = any(event.get("type") == "edit" for event in events[index])
         writer.append(
             frames=frame,
             actions=action.to_vector(),
-            eye=eye,
+            eye=eyes[index],
             depth=unknown_depth,
-            events=np.array([happened.count(name) for name in EVENTS], np.uint8),
-            edited=np.array("edit" in now),
-            episode=np.array(0, np.int32),
+            events=clip_events([] if fresh else events[index - 1]),
+            edited=np.array(edited or (not fresh and late[index - 1])),
+            episode=episodes[index],
         )
     writer.close(origin)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ class VideoWriter:
 def iterate_video(path: Path, start: int, stop: int, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
     """Frames `start` to `stop` (fewer where the file ends) one by one: uint8 [h, w, 3].
 
-    They are area-averaged to `size` (height, width) if given. Raises ClipError for a file that is no video or
+    With a `size` (height, width) what sticks out of its shape is cut off at both sides, and the rest is area-averaged.
+    Raises ClipError for a file that is no video or
     has frames too large to read. A file that was cut off just ends.
     """
     import av
@@ -92,19 +94,52 @@ def iterate_video(path: Path, start: int, stop: int, size: tuple[int, int] | Non
                 raise ClipError(f"{path}: is not encoded as any of {', '.join(sorted(CODECS))}")
             _check_size(path, stream.codec_context.height, stream.codec_context.width)
             stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
-            shape = size
             for index, picture in enumerate(_decode(container, stream)):
                 if index >= stop:
                     return
                 if index < start:
                     continue
                 _check_size(path, picture.height, picture.width)
-                shape = shape or (picture.height, picture.width)
-                picture = picture.reformat(width=shape[1], height=shape[0], format="rgb24", interpolation="AREA")
-                yield picture.to_ndarray()
+                height, width = size or (picture.height, picture.width)
+                tall, wide = covering((picture.height, picture.width), (height, width))
+                picture = picture.reformat(width=wide, height=tall, format="rgb24", interpolation="AREA")
+                top, left = (tall - height) // 2, (wide - width) // 2
+                yield np.ascontiguousarray(picture.to_ndarray()[top : top + height, left : left + width])
     except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ClipError(f"{path}: cannot be read as a video ({reason})") from error
+
+
+def covering(source: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """The smallest (height, width) of the shape of `source` that covers `size`."""
+    scale = max(size[0] / source[0], size[1] / source[1])
+    return max(size[0], round(source[0] * scale)), max(size[1], round(source[1] * scale))
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What a file is, found out without decoding more than its first frame."""
+
+    size: tuple[int, int]
+    rate: float
+    """Frames a second, on average."""
+    frames: int
+    """That can be read back."""
+    promised: int
+    """That the header says there are; 0 where it does not say."""
+
+
+def probe(path: Path) -> VideoFacts:
+    """Raises ClipError for a file that cannot be read as a video."""
+    import av
+
+    height, width = next(iter(iterate_video(path, 0, 1)), np.zeros((0, 0, 3), np.uint8)).shape[:2]
+    if not height:
+        raise ClipError(f"{path}: holds no frame")
+    with path.open("rb") as file, av.open(file, mode="r", format="mp4") as container:
+        stream = container.streams.video[0]
+        rate, promised = float(stream.average_rate or stream.base_rate or 0), int(stream.frames or 0)
+    return VideoFacts((height, width), rate, count_frames(path), promised)
 
 
 def count_frames(path: Path) -> int:

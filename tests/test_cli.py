@@ -21,7 +21,7 @@ from reverie.simulator import Action
 from reverie.simulator.clips import Clip, ClipWriter
 
 VOXEL = ("play", "--world", "voxel", "--headless", "--frames", "6")
-COMMANDS = ("play", "record", "train", "evaluate", "compare", "page", "bench", "export")
+COMMANDS = ("play", "record", "clips", "train", "evaluate", "compare", "page", "bench", "export")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -72,7 +72,14 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("train",), "PHASE"),
         (("train", "all", "--minutes", "0"), "--minutes"),
         (("train", "all", "--minutes", "nan"), "--minutes"),
+        (("train", "finetune", "--data", "missing", "--minutes", "1"), "missing"),
+        (("train", "finetune", "--minutes", "1"), "recordings"),
+        (("train", "finetune", "--data", ".", "--held", "1"), "--held"),
         (("evaluate", "--clips", "0"), "--clips"),
+        (("evaluate", "--seeds", "3,x"), "--seeds"),
+        (("clips", "check"), "DIR"),
+        (("clips", "mend", "d"), "mend"),
+        (("clips", "check", "missing"), "missing"),
         (("export", "--model", "m"), "--out"),
         (("bench", "--settle", "-1"), "--settle"),
         (("bench", "--long", "0"), "--long"),

@@ -88,3 +88,14 @@ def test_without_bundled_scenes(tmp_path, monkeypatch):
     monkeypatch.setattr(scenes.resources, "files", lambda package: tmp_path)
     assert scene_names() == []
     assert Scene().value is None
+
+
+def test_a_dream_without_a_scene_starts_in_its_own_world() -> None:
+    names = scene_names()
+    luanti = {name for name in names if scenes.scene_origin(name) == "luanti"}
+    assert len(luanti) >= 6 and luanti < set(names)
+    voxel = set(names) - luanti
+    assert {scenes.choose_scene("tiny", seed) for seed in range(50)} == voxel
+    assert {scenes.choose_scene("runs/tiny-luanti", seed) for seed in range(50)} == luanti
+    for name in luanti:
+        assert load_scene(name, (96, 160)).pitch is not None

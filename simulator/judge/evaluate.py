@@ -91,13 +91,16 @@ def evaluate(
     clips: int = 64,
     seed: int = HELD_OUT_SEED,
     quick: bool = False,
+    held: float | None = None,
+    map_seeds: Sequence[int] = (),
     out: str | None = None,
     backend: str = "auto",
     device: str = "auto",
     context: int | None = None,
     fresh: bool = False,
 ) -> dict[str, Any]:
-    """Judges a model on `clips` held-out worlds from `seed` up, or on the recordings in folder `data`.
+    """Judges a model on `clips` held-out worlds from `seed` up, or on the recordings in folder `data`: on all of them,
+    on those that `held_out` keeps from training (a share of `held`), or on those of some map seeds.
 
     Writes report.json, values.json, curves.json, contact sheets and films to `out` (runs/evaluate-MODEL); what was
     computed before is only copied there, unless `fresh`. `context` is how many frames clips have before tick 0
@@ -118,6 +121,8 @@ def evaluate(
         "code": cache.code_version(),
         "weights": cache.model_version(model_folder(model)),
         "recordings": cache.recordings_version(data) if data else None,
+        "held": held,
+        "map_seeds": list(map_seeds),
         "backend": world.backend_name,
         "size": world.size,
         "context": context,
@@ -130,7 +135,9 @@ def evaluate(
         if known is not None:
             return known | {"model": model, "out": str(folder), "cached": True}
     true = (
-        recorded_truth(data, many, seed, context, world.size) if data else voxel_truth(many, seed, context, world.size)
+        recorded_truth(data, many, seed, context, world.size, held, map_seeds)
+        if data
+        else voxel_truth(many, seed, context, world.size)
     )
     report, curves = judge(world, true, folder)
     teacher = open_teacher(model, device)
@@ -144,6 +151,8 @@ def evaluate(
         "steps": world.steps,
         "data": data or "held-out voxel worlds",
         "seeds": [seed, seed + len(true.played) - 1],
+        "held": held,
+        "map_seeds": list(map_seeds),
         "quick": quick,
         "out": str(folder),
         "seconds": round(time.perf_counter() - began, 1),
@@ -234,9 +243,17 @@ def _add_probes(true: Truth, world: VoxelWorld, seed: int, index: int, many: Amo
             true.edits.append(edit)
 
 
-def recorded_truth(folder: str, many: Amounts, seed: int, context: int, size: tuple[int, int]) -> Truth:
+def recorded_truth(
+    folder: str,
+    many: Amounts,
+    seed: int,
+    context: int,
+    size: tuple[int, int],
+    held: float | None = None,
+    map_seeds: Sequence[int] = (),
+) -> Truth:
     """True runs from recordings. What would have happened without the player's keys, or after an edit, nobody knows."""
-    played = recorded_runs(folder, many.clips, seed, context, size)
+    played = recorded_runs(folder, many.clips, seed, context, size, held, map_seeds)
     return Truth(
         played,
         [_idle_plan(run) for run in played[: many.idle]],

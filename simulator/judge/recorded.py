@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
+from reverie.simulator.clip_rows import clip_late
+from reverie.simulator.clip_split import held_out, recordings, seed_of
 from reverie.simulator.clips import Clip
 from reverie.simulator.errors import ClipError
 from reverie.simulator.judge.truth import HORIZON, TrueRun, split
 
 TRIES_PER_CLIP = 8
-"""Windows looked at for each one that is wanted; those with menus, gaps or edits in them do not count."""
+"""Windows looked at for each one that is wanted; those with menus, gaps, edits or late ticks in them do not count."""
 
 
-def recorded_runs(folder: str, count: int, seed: int, context: int, size: tuple[int, int]) -> list[TrueRun]:
-    """`count` windows (fewer, if there are no more) of the recordings in `folder`, at random. Raises ClipError."""
-    path = Path(folder)
-    lengths = {text: _lines(text) for text in sorted(path.glob("*.jsonl")) if text.with_suffix(".mp4").is_file()}
+def recorded_runs(
+    folder: str,
+    count: int,
+    seed: int,
+    context: int,
+    size: tuple[int, int],
+    held: float | None = None,
+    map_seeds: Collection[int] = (),
+) -> list[TrueRun]:
+    """`count` windows (fewer, if there are no more) of the recordings in `folder`, at random.
+
+    With `held` only of the recordings that `held_out` keeps from training, with `map_seeds` only of these. Broken ones
+    are named in a warning and left out. Raises ClipError.
+    """
+    texts = [path.with_suffix(".jsonl") for path in recordings(Path(folder))]
+    kept = set(texts) if held is None else held_out(texts, held)
+    lengths = {text: _lines(text) for text in texts if text in kept and (not map_seeds or seed_of(text) in map_seeds)}
     span = context + HORIZON
     usable = [text for text, lines in lengths.items() if lines >= span]
     if not usable:
         raise ClipError(f"{folder}: holds no recording (NAME.mp4 and NAME.jsonl) of {span} frames or more")
     rng = np.random.default_rng(seed)
     runs: dict[tuple[str, int], TrueRun] = {}
+    broken: list[str] = []
     for attempt in range(count * TRIES_PER_CLIP):
-        if len(runs) == count:
+        if len(runs) == count or not usable:
             break
         text = usable[attempt % len(usable)]
         start = int(rng.integers(lengths[text] - span + 1))
@@ -34,17 +51,26 @@ def recorded_runs(folder: str, count: int, seed: int, context: int, size: tuple[
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a recording that was cut off is as good as any
-            clip = Clip.load(text, start, span, size=size)
+            try:
+                clip = Clip.load(text, start, span, size=size)
+            except ClipError as error:
+                broken.append(str(error))
+                usable.remove(text)
+                continue
         if _whole(clip, context, span):
             runs[text.stem, start] = split(clip, context, f"{text.stem} {start}", seed + len(runs))
+    for reason in broken:
+        warnings.warn(f"left out: {reason}", stacklevel=2)
     if not runs:
-        raise ClipError(f"{folder}: no {span} frames on end without a menu or an edit")
+        raise ClipError(f"{folder}: no {span} frames on end without a menu, an edit or a late tick")
     return list(runs.values())
 
 
 def _whole(clip: Clip, context: int, span: int) -> bool:
     """Whether it is all there, and each frame after tick 0 just the outcome of the action before."""
     if len(clip) < span or (clip.ticks is not None and (np.diff(clip.ticks) != 1).any()):
+        return False
+    if clip_late(clip)[context - 1 : -1].any():
         return False
     return not any(event.get("type") == "edit" for events in clip.events[context:] for event in events)
 

@@ -1,0 +1,210 @@
+"""`reverie train finetune`: a shipped model learns from recordings of one's own, and rehearses what it knew.
+
+The student goes on by the losses that made it (`reverie.model.training.phases`), on the recordings and, for a share of
+what it sees, on the voxel world. Whole map seeds are held out, and both worlds are judged before and after.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from reverie.demos.train import machine
+from reverie.model.config import ModelConfig
+from reverie.model.errors import ModelError
+from reverie.model.training.loop import LoopConfig
+from reverie.model.training.phases import last_record, train_phase
+from reverie.model.training.shards import META
+from reverie.model.weights import TEACHER, load_config, model_folder
+from reverie.simulator.clip_split import group_of, held_out, recordings
+from reverie.simulator.dream import DreamWorld
+from reverie.simulator.errors import ClipError
+from reverie.simulator.judge import truth
+from reverie.simulator.judge.evaluate import judge_played
+from reverie.simulator.judge.recorded import recorded_runs
+from reverie.simulator.judge.truth import TrueRun
+from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
+from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
+
+RATE_FACTOR = 0.4
+"""Learning rates, as a share of those that fresh weights are trained with."""
+REHEARSAL_TIME = 0.15
+"""Largest share of the time in which the voxel world is recorded for rehearsal."""
+FIGURES: tuple[str, ...] = (
+    "psnr_1", "copy_psnr_1", "psnr_8", "copy_psnr_8", "psnr_32", "copy_psnr_32", "gain_1", "gain_8", "gain_32",
+    "sharpness_32", "action_sensitivity", "clips",
+)  # fmt: skip
+BEFORE, REPORT, TABLE = "before.json", "report.json", "report.md"
+
+
+def rows_in(folder: Path) -> int:
+    """Ticks in all finished shards of a folder."""
+    return sum(int(json.loads(meta.read_text("utf-8"))["rows"]) for meta in folder.glob(f"*/{META}"))
+
+
+def rehearsal(
+    source: str | None,
+    out: Path,
+    rows: int,
+    config: ModelConfig,
+    seed: int,
+    seconds: float,
+    plan: ShardPlan | None = None,
+) -> Path:
+    """A folder with about `rows` ticks to rehearse: shards of the voxel world recorded now, or links to those in
+    `source`. Raises ModelError where it holds none.
+    """
+    if source is None:
+        plan = plan or ShardPlan(size=config.size)
+        count = max(1, round(rows / plan.rows))
+        with tqdm(desc="recording", unit=" ticks", disable=None) as bar:
+            write_shards(out, count, seed, plan, len(os.sched_getaffinity(0)), seconds, bar.update)
+        return out
+    metas = sorted(Path(source).glob(f"*/{META}"))
+    if not metas:
+        raise ModelError(f"{source}: holds no training shards to rehearse")
+    out.mkdir(parents=True, exist_ok=True)
+    for meta in metas:
+        if rows_in(out) >= rows:
+            break
+        link = out / meta.parent.name
+        if not link.exists():
+            link.symlink_to(meta.parent.resolve(), target_is_directory=True)
+    return out
+
+
+def voxel_runs(count: int, context: int, size: tuple[int, int]) -> list[TrueRun]:
+    """Runs of held-out voxel worlds."""
+    world = VoxelWorld(size)
+    return [truth.played_run(world, HELD_OUT_SEED + index, context) for index in range(count)]
+
+
+def judged(folder: Path, runs: dict[str, list[TrueRun]], out: Path) -> dict[str, dict[str, Any]]:
+    """The figures of a model's dreams on each kind of runs; contact sheets go to `out`."""
+    world = DreamWorld.load(str(folder), "torch")
+    found = {}
+    for kind, true in runs.items():
+        (out / kind).mkdir(parents=True, exist_ok=True)
+        with tqdm(desc=f"dreaming {kind}", unit=" frames", disable=None, leave=False) as bar:
+            report = judge_played(world, true, out / kind, {}, bar.update)
+        found[kind] = {name: report.get(name) for name in FIGURES}
+    return found
+
+
+def finetune(
+    model: str = "tiny",
+    *,
+    data: str,
+    out: str,
+    minutes: float,
+    resume: bool = False,
+    seed: int = 0,
+    replay: str | None = None,
+    replay_share: float = 0.25,
+    held: float = 0.1,
+    judged_windows: int = 16,
+    loop: LoopConfig | None = None,
+    export: bool = True,
+) -> dict[str, Any]:
+    """Trains `model` on the recordings in `data` for `minutes` (judging comes on top) and writes `out/model`.
+
+    `replay_share` of what it sees is the voxel world, or the shards in `replay`. `held` is the share of map seeds that
+    it is judged by and never sees. `out/report.json` and `report.md` have the figures before and after. Raises
+    ReverieError.
+    """
+    start, target = model_folder(model), Path(out)
+    config = load_config(start)
+    if not (start / TEACHER).is_file():
+        raise ModelError(f"{model}: has no {TEACHER}, which fine-tuning needs")
+    if not Path(data).is_dir():
+        raise ModelError(f"data {data!r}: fine-tuning wants a folder of recordings")
+    paths = recordings(Path(data))
+    kept = held_out(paths, held)
+    seen = [path for path in paths if path not in kept]
+    if not seen:
+        raise ClipError(f"{data}: holds no recording (NAME.mp4 and NAME.jsonl) to learn from")
+    own = target / "data"
+    with tqdm(desc="reading clips", unit=" frames", disable=None) as bar:
+        if not clips_to_shards(Path(data), own, config.size, set(seen), bar.update):
+            raise ClipError(f"{data}: holds no recording that can be used")
+    began = time.perf_counter()
+    folders, seconds = [own], 60 * minutes
+    rows = rows_in(own)
+    if replay_share:
+        wanted = round(rows * replay_share / (1 - replay_share))
+        folders.append(rehearsal(replay, target / "replay", wanted, config, seed, seconds * REHEARSAL_TIME))
+    seconds -= time.perf_counter() - began
+    rehearsed = rows_in(folders[-1]) if replay_share else 0
+
+    context = config.memory + config.past
+    runs = {"voxel": voxel_runs(judged_windows, context, config.size)}
+    if kept:
+        runs["clips"] = recorded_runs(data, judged_windows, seed, context, config.size, held)
+    before = _remembered(target / BEFORE, resume, lambda: judged(start, runs, target / "before"))
+    base = loop or LoopConfig()
+    slow = replace(base, matrix_rate=base.matrix_rate * RATE_FACTOR, other_rate=base.other_rate * RATE_FACTOR)
+    folder = train_phase("distill", folders, target, config, seconds, seed, resume, start, slow)
+    if not (folder / TEACHER).is_file():
+        shutil.copy(start / TEACHER, folder / TEACHER)
+    after = judged(folder, runs, target / "after")
+    report: dict[str, Any] = {
+        "from": model, "model": str(folder), "minutes": minutes, "machine": machine(), "clips": len(seen),
+        "ticks": rows, "rehearsed_ticks": rehearsed, "rehearsed_share": round(rehearsed / (rows + rehearsed), 3),
+        "held": sorted({group_of(path) for path in kept}), "before": before, "after": after,
+        "change": _changes(before, after), "last": last_record(target / "distill"),
+    }  # fmt: skip
+    if export:
+        from reverie.model.onnx_export import export as run
+
+        report |= run(str(folder), str(folder))
+    (target / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")
+    (target / TABLE).write_text(table(report), "utf-8")
+    return report
+
+
+def _remembered(path: Path, resume: bool, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured before the run that is resumed, or is measured now."""
+    if resume and path.is_file():
+        return json.loads(path.read_text("utf-8"))
+    found = measure()
+    path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
+    return found
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, float]]:
+    return {
+        kind: {
+            name: round(after[kind][name] - value, 4)
+            for name, value in figures.items()
+            if name != "clips" and isinstance(value, float) and math.isfinite(value)
+        }
+        for kind, figures in before.items()
+        if kind in after
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The figures before and after as Markdown."""
+    lines = [
+        f"Fine-tuned from `{report['from']}` for {report['minutes']:g} minutes on {report['machine']}: "
+        f"{report['ticks']} ticks of {report['clips']} recordings, {report['rehearsed_ticks']} ticks rehearsed.",
+        f"Held out: {', '.join(report['held']) or 'nothing'}.",
+    ]
+    titles = {"clips": "held-out recordings", "voxel": "held-out voxel worlds"}
+    for kind in (kind for kind in titles if kind in report["change"]):
+        rows = _rows(report["change"][kind], report["before"][kind], report["after"][kind])
+        lines += ["", f"| on {titles[kind]} | before | after | change |", "|---|---|---|---|", *rows]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(change: dict[str, float], before: dict[str, Any], after: dict[str, Any]) -> Sequence[str]:
+    return [f"| {name} | {before[name]:.2f} | {after[name]:.2f} | {gain:+.2f} |" for name, gain in change.items()]

@@ -1,0 +1,269 @@
+"""`reverie clips check`: what a folder of recordings holds, what is broken in it, and how well films and lines agree.
+
+Nothing is guessed: a file that is not what it should be is named with the reason and left out of every figure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.simulator import clip_alignment, clip_lines, video
+from reverie.simulator.action import BUTTONS, Action
+from reverie.simulator.clip_lines import DEGREES_PER_PIXEL, TICK_MS
+from reverie.simulator.clip_rows import LATE_MS
+from reverie.simulator.clip_split import seed_of
+from reverie.simulator.clips import Clip, clip_paths
+from reverie.simulator.errors import ClipError
+from reverie.simulator.world import TICKS_PER_SECOND
+
+RATE_TOLERANCE = 0.02
+"""Share by which a video's frame rate may differ from 20 a second."""
+LENGTH_TOLERANCE = 2
+"""Frames by which video and lines may differ: VPT's recorder stops the two at different moments."""
+SCALE_TOLERANCE = 0.05
+"""Share by which the mouse may differ from 0.15 degrees a pixel without being worth a note."""
+SAMPLED_CLIPS, SAMPLED_TICKS, LATEST_START = 16, 200, 300
+"""How much is decoded to measure the alignment, and how deep in a recording it is looked for."""
+SHEET_CLIPS, SHEET_FRAMES = 12, 6
+PERCENTILES = (50, 75, 90, 95, 99, 99.9)
+PITCH_PERCENTILES = (1, 5, 50, 95, 99)
+DIGITS = 4
+SHEET, REPORT = "sheet.png", "report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A recording that can be used."""
+
+    path: Path
+    """Its mp4."""
+    frames: int
+    size: tuple[int, int]
+    rate: float
+    layout: str
+    actions: list[Action]
+    durations: np.ndarray
+    """float32 [T], milliseconds."""
+    poses: np.ndarray | None
+    menus: int
+    """Frames that show a menu, and are left out by the reader."""
+    degrees_per_pixel: float
+    """Measured where the recording tells its yaw, else the usual."""
+    events: Counter[str] = field(default_factory=Counter)
+    notes: tuple[str, ...] = ()
+
+
+def examine(path: str | os.PathLike[str]) -> Examined:
+    """Looks through a recording without decoding more than its first frame. Raises ClipError if it cannot be used."""
+    movie, text = clip_paths(path)
+    for file in (movie, text):
+        if not file.is_file():
+            raise ClipError(f"{file}: is missing")
+        if not file.stat().st_size:
+            raise ClipError(f"{file}: is empty")
+    facts = video.probe(movie)
+    if abs(facts.rate / TICKS_PER_SECOND - 1) > RATE_TOLERANCE:
+        raise ClipError(f"{movie}: has {facts.rate:g} frames a second, not {TICKS_PER_SECOND}")
+    if facts.promised > facts.frames:
+        raise ClipError(f"{movie}: was cut off after {facts.frames} of {facts.promised} frames")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a last line that was cut off shows in the counts
+        lines = clip_lines.read_lines(text, None, DEGREES_PER_PIXEL)
+    if not lines:
+        raise ClipError(f"{text}: has no lines")
+    if abs(len(lines) - facts.frames) > LENGTH_TOLERANCE:
+        raise ClipError(f"{movie}: has {facts.frames} frames, its jsonl {len(lines)} lines")
+    count = min(len(lines), facts.frames)
+    actions, kept = clip_lines.actions_of(lines)[:count], lines[:count]
+    scale = clip_lines.measured_scale(lines) or 1.0
+    notes = []
+    if len(lines) != facts.frames:
+        notes.append(f"{movie.name}: {facts.frames} frames and {len(lines)} lines; the shorter one counts")
+    if abs(scale - 1) > SCALE_TOLERANCE:
+        notes.append(f"{movie.name}: the mouse turns {scale * DEGREES_PER_PIXEL:.3f} degrees a pixel")
+    leap = next((k for k in range(1, count) if _leaps(kept[k - 1].tick, kept[k].tick)), None)
+    if leap is not None:
+        notes.append(f"{movie.name}: ticks leap at line {leap + 1}")
+    return Examined(
+        path=movie,
+        frames=count,
+        size=facts.size,
+        rate=facts.rate,
+        layout=lines[0].layout,
+        actions=actions,
+        durations=clip_lines.durations_of(kept),
+        poses=clip_lines.poses_of(kept),
+        menus=sum(line.gui_open for line in kept),
+        degrees_per_pixel=DEGREES_PER_PIXEL * scale if abs(scale - 1) > SCALE_TOLERANCE else DEGREES_PER_PIXEL,
+        events=Counter(str(event.get("type")) for line in kept for event in line.events),
+        notes=tuple(notes),
+    )
+
+
+def _leaps(before: int | None, after: int | None) -> bool:
+    return before is not None and after is not None and after != before + 1
+
+
+def check(folder: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """What `folder` and the folders in it hold, as plain JSON values; `broken` names what cannot be used, and why.
+
+    With `out`, a contact sheet and the report are written there. Raises ClipError where there is nothing to use.
+    """
+    from tqdm import tqdm
+
+    root = Path(folder)
+    if not root.is_dir():
+        raise ClipError(f"{root}: is no folder")
+    names = sorted({path.with_suffix("") for kind in ("*.mp4", "*.jsonl") for path in root.rglob(kind)})
+    names = [name for name in names if name.with_suffix(".mp4").exists() or not _is_index(name.with_suffix(".jsonl"))]
+    good: list[Examined] = []
+    broken: list[dict[str, str]] = []
+    for name in tqdm(names, desc="checking", unit="clip", disable=None, leave=False):
+        try:
+            good.append(examine(name.with_name(name.name + ".mp4")))
+        except ClipError as error:
+            broken.append(_complaint(error, name, root))
+    if not good:
+        why = f"; {broken[0]['file']}: {broken[0]['reason']}" if broken else ""
+        raise ClipError(f"{root}: holds no recording (NAME.mp4 and NAME.jsonl) that can be used{why}")
+    sampled, measured, damaged = _sample(good, root)
+    broken += damaged
+    lost = {entry["file"] for entry in damaged}
+    good = [found for found in good if str(found.path.with_suffix("").relative_to(root)) not in lost]
+    report = {"folder": str(root), **summary(good), "broken": broken}
+    report["notes"] = [note for found in good for note in found.notes]
+    report["alignment"] = measured
+    if out is not None:
+        target = Path(out)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            (target / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")
+        except OSError as error:
+            raise ClipError(f"{target}: cannot be written ({error.strerror})") from error
+        _write_sheet(target / SHEET, sampled)
+        report["out"] = str(target)
+    return report
+
+
+def _is_index(text: Path) -> bool:
+    """Whether a jsonl without a video is a list of the recordings beside it, not the half of one."""
+    try:
+        with text.open("rb") as file:
+            first = json.loads(file.readline(clip_lines.MAX_LINE_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and "file" in first and "mouse" not in first
+
+
+def _complaint(error: ClipError, name: Path, root: Path) -> dict[str, str]:
+    """What is wrong with recording `name` (a path without its suffix), said without repeating where it is."""
+    reason = str(error)
+    for beginning in (f"{name}.mp4: ", f"{name}.jsonl: ", f"{name}.jsonl, "):
+        reason = reason.removeprefix(beginning)
+    return {"file": str(name.relative_to(root)), "reason": reason}
+
+
+def summary(found: Sequence[Examined]) -> dict[str, Any]:
+    """Counts and statistics of usable recordings, as plain JSON values."""
+    frames = sum(each.frames for each in found)
+    seeds = sorted({seed for each in found if (seed := seed_of(each.path)) is not None})
+    actions = [action for each in found for action in each.actions]
+    camera = np.abs(np.array([action.camera for action in actions]))
+    durations = np.concatenate([each.durations for each in found])
+    poses = [each.poses[:, 4] for each in found if each.poses is not None]
+    events = sum((each.events for each in found), Counter())
+    return {
+        "episodes": len(found),
+        "frames": frames,
+        "hours": round(frames / TICKS_PER_SECOND / 3600, DIGITS),
+        "seeds": len(seeds),
+        "seed_list": seeds,
+        "sizes": dict(Counter(f"{each.size[1]}x{each.size[0]}" for each in found)),
+        "frame_rates": dict(Counter(f"{each.rate:g}" for each in found)),
+        "layouts": dict(Counter(each.layout for each in found)),
+        "menu_frames": sum(each.menus for each in found),
+        "late_ticks": _share(np.abs(durations - TICK_MS) > LATE_MS),
+        "events": dict(events),
+        "keys": {name: _share([getattr(action, name) for action in actions]) for name in BUTTONS},
+        "slot_changes": _share([action.hotbar > 0 for action in actions]),
+        "no_input": _share([not action.to_dict() for action in actions]),
+        "turning": _share(camera[:, 1] > 0),
+        "yaw_per_tick": _percentiles(camera[:, 1], PERCENTILES),
+        "pitch_per_tick": _percentiles(camera[:, 0], PERCENTILES),
+        "pitch": _percentiles(np.concatenate(poses), PITCH_PERCENTILES) if poses else None,
+    }
+
+
+def _share(of: Any) -> float:
+    return round(float(np.mean(of)), DIGITS)
+
+
+def _percentiles(values: np.ndarray, at: Sequence[float]) -> dict[str, float]:
+    return {f"{p:g}": round(float(value), DIGITS) for p, value in zip(at, np.percentile(values, at))}
+
+
+def _sample(
+    good: list[Examined], root: Path
+) -> tuple[list[tuple[Examined, np.ndarray]], dict[str, Any] | None, list[dict[str, str]]]:
+    """Frames of some recordings (uint8 [n, h, w, 3] each), the alignment measured on them, and what did not decode."""
+    from tqdm import tqdm
+
+    sampled, shift, turns, damaged = [], [], [], []
+    every = max(1, len(good) // SAMPLED_CLIPS)
+    for found in tqdm(good[::every][:SAMPLED_CLIPS], desc="looking", unit="clip", disable=None, leave=False):
+        chosen = clip_alignment.turning_ticks(found.actions)
+        start = _busiest(chosen, SAMPLED_TICKS)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                clip = Clip.load(found.path, start, SAMPLED_TICKS, size=clip_alignment.FRAME, keep_menus=True)
+            if len(clip) < min(SAMPLED_TICKS, found.frames - start):
+                raise ClipError(f"{found.path}: cannot be decoded past frame {start + len(clip)}")
+        except ClipError as error:
+            damaged.append(_complaint(error, found.path.with_suffix(""), root))
+            continue
+        sampled.append((found, clip.frames))
+        yaw = np.array([action.camera[1] for action in clip.actions])
+        ticks = 1 + np.flatnonzero(chosen[start + 1 : start + len(clip) - 1])
+        shift.append(clip_alignment.shifts(clip.frames, ticks))
+        turns.append(np.stack([yaw[ticks + lag] for lag in clip_alignment.LAGS], axis=1))
+    measured = clip_alignment.correlate(np.concatenate(shift), np.concatenate(turns)) if sampled else None
+    if measured is None:
+        return sampled, None, damaged
+    earlier, same, later = (round(value, DIGITS) for value in measured.r)
+    return (
+        sampled,
+        {
+            "ticks": measured.ticks, "r": same, "r_one_tick_earlier": earlier, "r_one_tick_later": later,
+            "best_lag": measured.best_lag, "pixels_per_degree": round(measured.pixels_per_degree, DIGITS),
+        },
+        damaged,
+    )  # fmt: skip
+
+
+def _busiest(chosen: np.ndarray, length: int) -> int:
+    """Where, not too deep in, the window of that length starts that holds the most `chosen` ticks."""
+    last = min(LATEST_START, len(chosen) - length)
+    if last <= 0:
+        return 0
+    total = np.concatenate(([0], np.cumsum(chosen)))
+    return int(np.argmax(total[length : length + last + 1] - total[: last + 1]))
+
+
+def _write_sheet(path: Path, sampled: Sequence[tuple[Examined, np.ndarray]]) -> None:
+    from reverie.simulator.judge.sheet import Strip, write_sheet
+
+    strips = [
+        Strip(found.path.stem.replace("-", " "), frames[np.linspace(0, len(frames) - 1, SHEET_FRAMES).astype(int)])
+        for found, frames in sampled[:SHEET_CLIPS]
+    ]
+    write_sheet(path, strips)

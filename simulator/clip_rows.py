@@ -1,0 +1,54 @@
+"""What a recording tells of its ticks, as columns of a training shard: eyes, events, episodes, late ticks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from reverie.simulator.clip_lines import TICK_MS
+from reverie.simulator.clips import Clip
+from reverie.simulator.world import EVENTS
+
+EYE_HEIGHT: dict[str, float] = {"luanti": 1.625, "reverie": 1.62}
+"""Metres above the feet, by layout. Places in VPT's files are the server's, not those of the picture, and not used."""
+LATE_MS = 25.0
+"""A tick that lasted longer or shorter by more than this is no step to learn from, or to be judged by."""
+LEAP_METRES = 4.0
+"""Who moves farther in a tick was carried there, and something else begins."""
+
+
+def clip_events(events: list[dict[str, Any]]) -> np.ndarray:
+    """What a clip tells of a tick, counted: uint8 [len(EVENTS)]. In Luanti the node's name tells a trunk."""
+    names = [event.get("type") for event in events]
+    names += ["dig_log" for e in events if e.get("type") == "dig" and str(e.get("node", "")).endswith("tree")]
+    return np.array([names.count(name) for name in EVENTS], np.uint8)
+
+
+def clip_eyes(clip: Clip) -> np.ndarray:
+    """float32 [T, 5]: x, y, z of the eye, yaw and pitch; NaN where nobody knows."""
+    eyes = np.full((len(clip), 5), np.nan, np.float32)
+    if clip.poses is None:
+        return eyes
+    eyes[:, 3:] = clip.poses[:, 3:]
+    if clip.layout in EYE_HEIGHT:
+        eyes[:, :3] = clip.poses[:, :3]
+        eyes[:, 1] += EYE_HEIGHT[clip.layout]
+    return eyes
+
+
+def clip_episodes(clip: Clip) -> np.ndarray:
+    """int32 [T]: a new number where frames are missing (a menu was open) or the player was carried off."""
+    starts = np.zeros(len(clip), bool)
+    if clip.ticks is not None:
+        starts[1:] |= np.diff(clip.ticks) != 1
+    if clip.poses is not None:
+        starts[1:] |= np.linalg.norm(np.diff(clip.poses[:, :3], axis=0), axis=1) > LEAP_METRES
+    return np.cumsum(starts).astype(np.int32)
+
+
+def clip_late(clip: Clip) -> np.ndarray:
+    """bool [T]: whether the tick after each frame lasted too long or too short: engines move players by real time."""
+    if clip.durations is None:
+        return np.zeros(len(clip), bool)
+    return np.abs(clip.durations - TICK_MS) > LATE_MS

@@ -1,0 +1,88 @@
+"""Fine-tuning: from a folder of recordings to a model and one report, with a small model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from reverie.demos import finetune
+from reverie.demos.finetune import rehearsal, rows_in
+from reverie.model.config import preset
+from reverie.model.errors import ModelError
+from reverie.model.training.loop import LoopConfig
+from reverie.model.training.phases import last_record
+from reverie.model.weights import STUDENT, TEACHER, save_model
+from reverie.model.world_model import WorldModel
+from reverie.simulator.errors import ReverieError
+from reverie.simulator.record import record
+from reverie.simulator.shards import ShardPlan, write_shard
+
+CONFIG = preset("test")
+PLAN = ShardPlan(size=CONFIG.size, rows=64, episode=(40, 60))
+LOOP = LoopConfig(batch=2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors are slower on two threads than on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A model, three recordings and three shards to rehearse."""
+    torch.manual_seed(0)
+    weights = WorldModel(CONFIG).state_dict()
+    for file in (STUDENT, TEACHER):
+        save_model(tmp_path / "model", CONFIG, weights, file)
+    record(tmp_path / "clips", episodes=3, ticks=60, seed=4, size=CONFIG.size, player="spinner")
+    for index in range(3):
+        write_shard(tmp_path / "shards" / f"{index:05d}", index, 3, PLAN)
+    return tmp_path
+
+
+def test_fine_tuning_leaves_a_model_and_one_report(work: Path) -> None:
+    arguments = {
+        "data": str(work / "clips"), "out": str(work / "out"), "replay": str(work / "shards"), "held": 0.3,
+        "replay_share": 0.5, "judged_windows": 2, "loop": LOOP, "export": False,
+    }  # fmt: skip
+    report = finetune.finetune(str(work / "model"), minutes=0.06, **arguments)
+    assert report["clips"] == 2 and report["ticks"] == 120 and len(report["held"]) == 1
+    assert report["rehearsed_ticks"] == 128 and report["rehearsed_share"] == pytest.approx(0.516)
+    assert report["change"]["clips"]["psnr_1"] == pytest.approx(
+        report["after"]["clips"]["psnr_1"] - report["before"]["clips"]["psnr_1"], abs=1e-3
+    )
+    assert {"voxel", "clips"} == report["before"].keys() == report["after"].keys()
+    assert report == json.loads((work / "out" / "report.json").read_text())
+    table = (work / "out" / "report.md").read_text()
+    assert "held-out recordings" in table and report["held"][0] in table
+    assert (work / "out" / "model" / STUDENT).read_bytes() != (work / "model" / STUDENT).read_bytes()
+    assert (work / "out" / "model" / TEACHER).read_bytes() == (work / "model" / TEACHER).read_bytes()
+    steps = last_record(work / "out" / "distill")["step"]
+    again = finetune.finetune(str(work / "model"), minutes=0.1, resume=True, **arguments)
+    assert again["last"]["step"] > steps and again["before"] == report["before"]
+
+
+def test_rehearsal_is_recorded_where_no_shards_are_given(tmp_path: Path) -> None:
+    folder = rehearsal(None, tmp_path / "replay", 128, CONFIG, 0, 60.0, PLAN)
+    assert rows_in(folder) == 128
+
+
+def test_what_cannot_be_fine_tuned_is_told_in_one_line(work: Path) -> None:
+    rest = {"out": str(work / "x"), "minutes": 0.01, "export": False}
+    (work / "empty").mkdir()
+    for model, data in (("no-such", "clips"), ("model", "voxel"), ("model", "empty")):
+        with pytest.raises(ReverieError) as caught:
+            finetune.finetune(str(work / model), data=str(work / data), **rest)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match="no training shards to rehearse"):
+        rehearsal(str(work / "empty"), work / "y", 10, CONFIG, 0, 1.0)
+    (work / "model" / TEACHER).unlink()
+    with pytest.raises(ModelError, match=TEACHER):
+        finetune.finetune(str(work / "model"), data=str(work / "clips"), **rest)

@@ -1,0 +1,107 @@
+"""The recorder of Luanti, as far as it goes without Luanti: the log, the joining of frames, the scripted player."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reverie.demos import record_luanti
+from reverie.demos.luanti import engine as engines
+from reverie.demos.luanti.engine import Engine, FrameState, NodeEvent
+from reverie.demos.luanti.player import BEHAVIOURS, Player, minimum_jerk
+from reverie.demos.record_luanti import join, write
+from reverie.simulator import Clip
+from reverie.simulator.clip_check import examine
+from reverie.simulator.errors import ClipError
+
+
+def state(number: int, yaw: float = 0.0, held: str = "", slot: int = 0, seconds: float = 0.05) -> FrameState:
+    return FrameState(
+        number, seconds, (1.0, 2.0, 0.2 * number), yaw % 360, 0.15 * number, frozenset(held.split()), slot
+    )
+
+
+def test_the_action_of_a_line_is_what_the_next_frame_shows(tmp_path: Path) -> None:
+    shown = [
+        state(1, 359.85), state(2, 1.5, "w dig"), state(3, 0.0, "left.control place", slot=4),
+        state(5, 0.0, "dig"), state(6, seconds=0.12),
+    ]  # fmt: skip
+    every = {each.number: each for each in [*shown, state(4)]}
+    events = [
+        NodeEvent("place", (1, 2, 3), "default:stone", 5), NodeEvent("dig", (0, 0, 0), "default:tree", 6),
+        NodeEvent("place", (9, 9, 9), "default:dirt", 1),
+    ]  # fmt: skip
+    lines = join(shown, every, events)
+    assert [line["mouse"]["dx"] for line in lines] == [11, -10, 0, 0]
+    assert [line["mouse"]["dy"] for line in lines] == [1, 1, 2, 1]
+    assert [line["mouse"]["buttons"] for line in lines] == [[0], [1], [0], []]
+    assert lines[1]["keyboard"]["keys"] == ["key.keyboard.left.control", "key.keyboard.5"]
+    assert [line["hotbar"] for line in lines] == [0, 0, 4, 0]
+    assert [line.get("dt") for line in lines] == [None, None, 100, 120]
+    assert [[event["type"] for event in line["node_events"]] for line in lines] == [[], ["place"], ["dig"], []]
+    pictures = [np.full((192, 320, 3), 20 * k, np.uint8) for k in range(4)]
+    write(tmp_path / "luanti-s1-000-0", pictures, lines, (96, 160))
+    found = examine(tmp_path / "luanti-s1-000-0")
+    assert (found.frames, found.size, found.layout) == (4, (96, 160), "luanti")
+    clip = Clip.load(tmp_path / "luanti-s1-000-0")
+    assert clip.actions[0].forward and clip.actions[0].attack and clip.actions[0].camera[1] == pytest.approx(1.65)
+    assert clip.actions[1].sprint and clip.actions[1].hotbar == 5
+
+
+def test_the_log_is_read_as_it_grows(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    engine = Engine.__new__(Engine)
+    engine._log, engine._read, engine._rest = log, 0, ""
+    engine.frames, engine.newest, engine.events, engine.hotbar = {}, -1, [], []
+    engine.follow()
+    log.write_text(
+        "12:00: ACTION[Server]: REVERIE ready default:stone,default:dirt\nnoise\n"
+        "12:00: ACTION[Main]: REVERIE frame 7 0.0500 1.000 2.500 -3.000 84.0000 -1.5000 100000010 2\n12:00: REVERIE di"
+    )
+    engine.follow()
+    assert engine.hotbar == ["default:stone", "default:dirt"] and engine.newest == 7 and not engine.events
+    frame = engine.frames[7]
+    assert frame.yaw == pytest.approx(6) and frame.pitch == 1.5 and frame.held == {"w", "dig"} and frame.slot == 2
+    with log.open("a") as file:
+        file.write("g 1 -2 3 default:pine_tree\n")
+    engine.follow()
+    assert engine.events == [NodeEvent("dig", (1, -2, 3), "default:pine_tree", 7)]
+
+
+def test_a_player_does_a_bit_of_everything_and_frees_itself() -> None:
+    player, seen, turned = Player(np.random.default_rng(3)), set(), 0
+    for tick in range(9000):
+        wanted = player.act(FrameState(tick, 0.05, (0.3 * tick, 8.0, 0.0), 0.0, 12.0, frozenset(), 0))
+        seen |= {(key, player._behaviour) for key in wanted.keys} | {("", player._behaviour)}
+        turned += abs(wanted.right) > 0
+    assert {behaviour for _, behaviour in seen} >= set(BEHAVIOURS)
+    assert {"w", "a", "d", "s", "left", "right", "Control_L", "Shift_L"} <= {key for key, _ in seen}
+    assert 0.3 < turned / 9000 < 0.95
+    stuck = Player(np.random.default_rng(3))
+    behaviours = set()
+    for tick in range(900):
+        stuck.act(FrameState(tick, 0.05, (0.0, 8.0, 0.0), 0.0, 12.0, frozenset(), 0))
+        behaviours.add(stuck._behaviour)
+    assert "free" in behaviours
+    assert minimum_jerk(20, 90.0).sum() == pytest.approx(90)
+
+
+def test_the_mods_are_part_of_the_package() -> None:
+    mods = resources.files("reverie.demos") / "luanti" / "mods"
+    for name in ("reverie_client", "reverie_server"):
+        assert (mods / name / "init.lua").is_file() and (mods / name / "mod.conf").is_file()
+
+
+def test_what_cannot_be_recorded_is_told_in_one_line(tmp_path: Path, monkeypatch, capsys) -> None:
+    with pytest.raises(ClipError, match="cannot be averaged"):
+        record_luanti.record(tmp_path, 1, 10, 1, 1, size=(80, 160))
+    monkeypatch.setattr(engines, "COMMANDS", ("no-such-game",))
+    with pytest.raises(ClipError, match="apt-get install"):
+        Engine(":0", 1, 0, 0.5)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(record_luanti, "STAGGER", 0.0)
+    assert record_luanti.main(["--out", str(tmp_path / "x"), "--clips", "1", "--instances", "1"]) == 2
+    assert "xvfb" in capsys.readouterr().err
