@@ -148,7 +148,7 @@ def build_parser() -> Parser:
     play.add_argument("--world", choices=("dream", "voxel"), default="dream", help="(default: dream)")
     play.add_argument("--scene", help="where to start: a name, an image, or a clip (.mp4)")
     play.add_argument("--seed", type=seed, help="which start, and which dream (default: any; headless: 0)")
-    play.add_argument("--size", type=frame_size, help="WIDTHxHEIGHT of the voxel world's frames (default: 160x96)")
+    play.add_argument("--size", type=frame_size, help="WIDTHxHEIGHT of frames (default: 160x96, or as trained)")
     play.add_argument("--record", metavar="OUT.mp4", help="record from the first frame on")
     play.add_argument("--headless", action="store_true", help="no window: let a player run as fast as it goes")
     play.add_argument("--frames", type=count, help="end after this many frames (headless: 200)")

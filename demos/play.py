@@ -195,8 +195,6 @@ def _world(options: PlayOptions) -> Any:
         from reverie.simulator.voxel.world import VoxelWorld
 
         return VoxelWorld(size=options.size or DEFAULT_SIZE)
-    if options.size is not None:
-        raise ReverieError("--size goes with --world voxel; a dream has its model's size")
     from reverie.simulator.dream import DreamWorld
 
-    return DreamWorld.load(options.model, backend=options.backend, device=options.device)
+    return DreamWorld.load(options.model, backend=options.backend, device=options.device, size=options.size)

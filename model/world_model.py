@@ -69,6 +69,9 @@ CANDIDATES = 5
 the earlier view moved."""
 PICKED_FIRST, KEY_FIRST = 6.0, 3.0
 """Head starts, in logits, of the nearest pixels of the moved frame and of the earlier view among the candidates."""
+DECIDED = 2.0
+"""At play, and in the dreams that training is given as a past, logits count so many times: a pixel that is chosen by
+half keeps half of its blur, and dreams are made of dreams."""
 EXCLUDED = 12.0
 """What a candidate loses, in logits, where it comes from outside its picture, or from or onto the overlay."""
 
@@ -212,6 +215,7 @@ class WorldModel(nn.Module):
         lost = 1 - (1 - overlay) * (1 - covered) * geometry.inside(source)
         key_lost = 1 - (1 - overlay) * (1 - key_covered) * geometry.inside(key_source) * known[:, None, None, None]
         fair = torch.zeros_like(lost)
+        logits = logits if self.training else DECIDED * logits
         weights = (logits - EXCLUDED * torch.cat((lost, lost, fair, fair, key_lost), dim=1)).softmax(dim=1)
         candidates = (picked, mixed, before, painted, recalled)
         frame = sum(weights[:, index, None] * candidate for index, candidate in enumerate(candidates))

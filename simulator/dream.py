@@ -13,8 +13,9 @@ import numpy as np
 
 from reverie.model import flow, recall
 from reverie.model.actions import ACTION_DIM, ACTION_INDEX, CAMERA_SCALE
+from reverie.model.errors import ModelError
 from reverie.model.signature import Backend, memory_shape
-from reverie.model.weights import fingerprint, model_folder, open_backend
+from reverie.model.weights import fingerprint, load_config, model_folder, open_backend
 from reverie.simulator.action import IDLE, Action
 from reverie.simulator.errors import SaveError, SceneError
 from reverie.simulator.scenes import choose_scene, load_scene, resolve_scene, scene_names
@@ -77,10 +78,20 @@ class DreamWorld:
             raise SceneError(f"size {self._size}: must be positive multiples of {self.config.patch}")
 
     @classmethod
-    def load(cls, model: str = "tiny", backend: str = "auto", device: str = "auto") -> DreamWorld:
-        """A bundled model by name, or the one in a folder. Raises ModelError."""
+    def load(
+        cls, model: str = "tiny", backend: str = "auto", device: str = "auto", size: tuple[int, int] | None = None
+    ) -> DreamWorld:
+        """A bundled model by name, or the one in a folder. Raises ModelError.
+
+        Frames are of the `size` (h, w) that the model was trained on, unless another is asked for: exports are made
+        for that one alone, so others run in torch.
+        """
         folder = model_folder(model)
-        return cls(open_backend(folder, backend, device), model, fingerprint(folder))
+        if size is not None and tuple(size) != load_config(folder).size:
+            if backend.startswith("onnx"):
+                raise ModelError(f"backend {backend}: exports are of one size; frames of {size} need torch")
+            backend = "torch" if backend == "auto" else backend
+        return cls(open_backend(folder, backend, device), model, fingerprint(folder), size)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -147,8 +147,15 @@ def _open_dream(description: Mapping[str, Any]) -> World[Any]:
             f"save: was made with the model {name!r}, which is not bundled ({', '.join(bundled) or 'none is'}); "
             "load it and pass it as world="
         )
+    sides = description.get("size")
+    if (
+        not isinstance(sides, list)
+        or len(sides) != 2
+        or not all(type(side) is int and 0 < side <= MAX_SIDE for side in sides)
+    ):
+        raise SaveError("save: the dream's frame size is missing or out of range")
     try:
-        return DreamWorld.load(name)
+        return DreamWorld.load(name, size=(sides[0], sides[1]))
     except SaveError:
         raise
     except ReverieError as error:

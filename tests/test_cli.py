@@ -58,7 +58,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("play", "--fames", "3"), "--fames"),
         (("play", "--headless", "--player", "nobody"), "nobody"),
         (("play", "--headless", "--actions", "missing.jsonl"), "missing.jsonl"),
-        (("play", "--headless", "--size", "160x96"), "--world voxel"),
+        (("play", "--headless", "--size", "128x128", "--backend", "onnx"), "onnx"),
         (("play", "--headless", "--model", "no-such-model"), "no-such-model"),
         ((*VOXEL, "--scene", "no-such-scene"), "no-such-scene"),
         ((*VOXEL, "--scene", "missing.png"), "missing.png"),

@@ -76,6 +76,22 @@ def test_backends_agree_on_a_rollout_of_32_frames(world) -> None:
     assert max(differences) < 1.0
 
 
+@pytest.mark.parametrize("size", [(128, 128), (160, 96)])
+def test_one_set_of_weights_dreams_other_shapes(size, tmp_path) -> None:
+    world = DreamWorld.load("tiny", device="cpu", size=size)
+    assert world.backend_name.startswith("torch")
+    sim = Simulator(world, scene="plains", seed=4)
+    first = sim.frame.astype(int)
+    assert first.shape == (*size, 3)
+    for action in WALK[:12]:
+        frame = sim.step(action)
+    assert frame.std() > 15
+    assert np.abs(frame - first).mean() > 3
+    sim.save(tmp_path / "a.reverie")
+    again = Simulator.open(tmp_path / "a.reverie")
+    assert np.array_equal(again.step(WALK[12]), sim.step(WALK[12]))
+
+
 def test_paint_stays_and_moves_with_the_scene(world) -> None:
     from reverie.demos.edit_scene import run
 
