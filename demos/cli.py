@@ -121,7 +121,11 @@ def build_parser() -> Parser:
     record.add_argument("--player", default="explorer", help="who plays (default: explorer)")
 
     train = command("train", "Train a model, whole or phase by phase.")
-    train.add_argument("phase", metavar="PHASE", help="all, or one phase of the preset: dynamics, distill")
+    train.add_argument(
+        "phase",
+        metavar="PHASE",
+        help="all, one phase of the preset (dynamics, distill), or readers: the judge's networks",
+    )
     train.add_argument("--data", default="voxel", help="a folder of clips or shards, or 'voxel' (default)")
     train.add_argument("--out", default="runs/tiny", metavar="DIR", help="where checkpoints go (default: runs/tiny)")
     train.add_argument("--preset", default="tiny", help="(default: tiny)")

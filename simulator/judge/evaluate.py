@@ -20,9 +20,12 @@ from reverie.model.weights import TEACHER, load_model, model_folder
 from reverie.simulator.dream import DreamWorld
 from reverie.simulator.judge import metrics, truth
 from reverie.simulator.judge.dreaming import Dreamer, Tell, dream, dream_runs, open_dreams
+from reverie.simulator.judge.frechet import judge_frechet
 from reverie.simulator.judge.metrics import Interval, bootstrap
+from reverie.simulator.judge.reading import judge_actions
 from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.judge.sheet import Strip, action_caption, write_sheet
+from reverie.simulator.judge.tasks import judge_tasks
 from reverie.simulator.judge.truth import EditRun, TrueRun
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 from reverie.simulator.world import TICKS_PER_SECOND
@@ -92,6 +95,9 @@ def evaluate(
         recorded_truth(data, many, seed, context, world.size) if data else voxel_truth(many, seed, context, world.size)
     )
     report, curves = judge(world, true, folder)
+    if data is None:
+        report |= judge_frechet(world, context, true.played, seed, quick)
+        report |= judge_tasks(world, context, seed, quick)
     if teacher is not None:
         report |= judge_teacher(teacher, true.played[: many.teacher], curves)
     report |= {
@@ -201,6 +207,7 @@ def judge_played(
         report[f"clips_{horizon}_moving"] = int(chosen.sum())
     energies = np.stack([metrics.laplacian_energy(seen[:, -1]), metrics.laplacian_energy(true[:, -1])], axis=1)
     report |= _interval(f"sharpness_{HORIZONS[-1]}", bootstrap(energies, metrics.ratio_of_sums))
+    report |= judge_actions(seen, true, runs)
     report |= judge_sensitivity(world, states, runs, scores, curves, tell)
     curves |= {
         "ticks": list(runs[0].ticks),

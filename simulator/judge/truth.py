@@ -15,6 +15,7 @@ from reverie.simulator.action import IDLE, Action
 from reverie.simulator.clips import Clip
 from reverie.simulator.errors import SceneError
 from reverie.simulator.judge.metrics import changed_region
+from reverie.simulator.lessons import effect_of
 from reverie.simulator.players import Player, make_player
 from reverie.simulator.voxel.disturb import random_edit
 from reverie.simulator.voxel.world import VoxelState, VoxelWorld
@@ -62,6 +63,8 @@ class TrueRun:
     """uint8 [n, h, w, 3], None where nobody knows."""
     moving: np.ndarray
     """bool [k]: whether the player has turned or walked at any time from tick 0 to tick i + 1."""
+    effect: np.ndarray | None = None
+    """float32 [k, keys]: what each held key did (`reverie.simulator.lessons`), None where nobody knows."""
 
     @property
     def first(self) -> np.ndarray:
@@ -122,8 +125,15 @@ def film(
 def played_run(world: VoxelWorld, seed: int, context: int) -> TrueRun:
     """A scripted player's `HORIZON` ticks after `context` frames, with all their frames."""
     state, player, scene = arrive(world, seed)
-    clip, _ = film(world, state, lambda now: player.act(world.senses(now)), context + HORIZON)
-    return split(clip, context, f"{seed} {scene}", seed)
+    effects: list[np.ndarray] = []
+
+    def act(now: VoxelState) -> Action:
+        action = player.act(world.senses(now))
+        effects.append(effect_of(world, now, action, world.step(now, action)))
+        return action
+
+    clip, _ = film(world, state, act, context + HORIZON)
+    return replace(split(clip, context, f"{seed} {scene}", seed), effect=np.stack(effects[context - 1 : -1]))
 
 
 def split(clip: Clip, context: int, label: str, seed: int) -> TrueRun:
