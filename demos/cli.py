@@ -169,7 +169,11 @@ def build_parser() -> Parser:
     clips.add_argument("--out", metavar="DIR", help="where the contact sheet and the report go (default: nowhere)")
 
     train = command("train", "Train a model, whole or phase by phase, or fine-tune one on recordings.")
-    train.add_argument("phase", metavar="PHASE", help="all, one phase of the preset (dynamics, distill), or finetune")
+    train.add_argument(
+        "phase",
+        metavar="PHASE",
+        help="all, one phase of the preset (dynamics, distill), finetune, or readers: the judge's networks",
+    )
     train.add_argument("--data", default="voxel", help="a folder of clips or shards, or 'voxel' (default)")
     train.add_argument(
         "--out", metavar="DIR", help="where checkpoints go (default: runs/tiny; finetune: runs/finetune)"

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -23,6 +24,12 @@ RECORDING_SHARE = 0.08
 PHASE_SHARES: dict[str, float] = {"dynamics": 0.6, "distill": 0.4}
 """How `train all` divides the rest."""
 MOST_SHARDS = 4096
+READERS = "readers"
+"""Not a phase of a preset: the networks that judge dreams (`reverie.model.readers`)."""
+READERS_RECORDING_SHARE = 0.25
+FEAT_WORLDS = 48
+"""Worlds in which the sixteen feats are recorded for the readers."""
+FEAT_STREAM = 9
 
 
 def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int) -> list[Path]:
@@ -51,6 +58,32 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
     return [here]
 
 
+def train_readers(data: str, out: Path, minutes: float, seed: int) -> dict[str, Any]:
+    """Trains the judge's readers on recordings of the voxel world; they are in `out/model`. Raises ModelError."""
+    from reverie.model.training.lessons import LESSON
+    from reverie.model.training.readers import FEATS, train_readers
+    from reverie.simulator.judge.feats import NAMES, record_feats
+    from reverie.simulator.lessons import write_lesson
+    from reverie.simulator.voxel.world import HELD_OUT_SEED
+
+    config, seconds = preset("tiny"), 60 * minutes
+    began = time.perf_counter()
+    (shards,) = gather(data, out, config, seconds * READERS_RECORDING_SHARE, seed)
+    with tqdm(desc="lessons", unit=" shards") as bar:
+        for meta in sorted(shards.glob(f"*/{META}")):
+            lesson = out / "lessons" / meta.parent.name
+            if not (lesson / LESSON).is_file():
+                write_lesson(meta.parent, lesson)
+            bar.update()
+    feats = out / FEATS
+    if not feats.is_file():
+        worlds = np.random.default_rng([seed, FEAT_STREAM]).integers(HELD_OUT_SEED, size=FEAT_WORLDS)
+        with tqdm(desc="feats", total=2 * len(NAMES) * FEAT_WORLDS, unit="run") as bar:
+            record_feats(feats, worlds.tolist(), config.size, bar.update)
+    left = max(seconds - (time.perf_counter() - began), seconds * READERS_RECORDING_SHARE)
+    return train_readers(shards, out / "lessons", feats, out, left, seed)
+
+
 def machine() -> str:
     """What this run is measured on."""
     if torch.cuda.is_available():
@@ -69,9 +102,13 @@ def train(
     init: str | None = None,
 ) -> dict[str, Any]:
     """Trains all phases, or one, for `minutes` in all; the model folder is `out/model`. Raises ModelError."""
+    if phase == READERS:
+        return {"machine": machine(), "minutes": minutes} | train_readers(data, Path(out), minutes, seed)
     config = preset(preset_name)
     if phase != "all" and phase not in PHASES:
-        raise ModelError(f"phase {phase!r}: preset {preset_name} has {', '.join(PHASES)}, and all")
+        raise ModelError(
+            f"phase {phase!r}: preset {preset_name} has {', '.join(PHASES)}, and all; there is {READERS} besides"
+        )
     target = Path(out)
     start = model_folder(init) if init else None
     began = time.perf_counter()

@@ -20,7 +20,7 @@ from typing import Any
 import reverie.model
 import reverie.simulator
 from reverie.model.errors import ReverieError
-from reverie.model.weights import CONFIG, ONNX, STUDENT, TEACHER
+from reverie.model.weights import BUNDLED, CONFIG, ONNX, STUDENT, TEACHER
 
 REPORT = "report.json"
 MOST_REPORTS = 24
@@ -52,6 +52,11 @@ def code_version() -> str:
 def model_version(folder: Path) -> str:
     """A digest of everything in a model's folder that is played."""
     return _digest([folder / name for name in (CONFIG, STUDENT, TEACHER, ONNX) if (folder / name).is_file()])
+
+
+def readers_version() -> str:
+    """A digest of the networks that read dreams."""
+    return _digest([path for path in (BUNDLED / "readers").glob("*") if path.is_file()])
 
 
 def recordings_version(folder: str) -> str:

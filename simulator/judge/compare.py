@@ -14,7 +14,8 @@ from reverie.model.config import ModelConfig
 from reverie.model.errors import ReverieError
 from reverie.model.weights import load_config, model_folder
 from reverie.simulator.judge import metrics
-from reverie.simulator.judge.evaluate import DIGITS, VALUES, context_of, evaluate
+from reverie.simulator.judge.evaluate import VALUES, context_of, evaluate
+from reverie.simulator.judge.figures import DIGITS
 from reverie.simulator.judge.keys import DECIDING, Aim, find, goodness
 from reverie.simulator.judge.metrics import CONFIDENCE, Interval, bootstrap
 from reverie.simulator.voxel.world import HELD_OUT_SEED

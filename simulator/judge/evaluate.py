@@ -24,11 +24,15 @@ from reverie.model.weights import TEACHER, load_model, model_folder
 from reverie.simulator.dream import DreamWorld
 from reverie.simulator.judge import cache, metrics, truth
 from reverie.simulator.judge.dreaming import Dreamer, Rested, Tell, dream, dream_runs, open_dreams
+from reverie.simulator.judge.figures import OF_CLIPS, figure, ratio, rounded
+from reverie.simulator.judge.figures import bar as progress_bar
 from reverie.simulator.judge.film import FILMS, SIDES, Film, shoot
-from reverie.simulator.judge.metrics import Interval, bootstrap
+from reverie.simulator.judge.frechet import judge_frechet
 from reverie.simulator.judge.probes import PROBES, ProbeRun, probe_run
+from reverie.simulator.judge.reading import judge_actions
 from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.judge.sheet import Strip, action_caption, write_sheet
+from reverie.simulator.judge.tasks import judge_tasks
 from reverie.simulator.judge.truth import EditRun, TrueRun
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 from reverie.simulator.world import TICKS_PER_SECOND
@@ -40,11 +44,8 @@ CONTEXT = 24
 SHEET_EVERY, SHEET_CLIPS = 4, 8
 PROBE_SHEET_FRAMES = 8
 FILM_CLIPS = 12
-DIGITS = 4
 VALUES, CURVES = "values.json", "curves.json"
 SHEETS = ("sheet.png", "edits.png", "probes.png")
-OF_CLIPS = "_of_clips"
-"""NAME_of_clips, while a report is being made: the values behind NAME, [n], or [n, 2] parts of a ratio of sums."""
 MOST_THREADS = 8
 
 
@@ -120,6 +121,7 @@ def evaluate(
     settings = {
         "code": cache.code_version(),
         "weights": cache.model_version(model_folder(model)),
+        "readers": cache.readers_version(),
         "recordings": cache.recordings_version(data) if data else None,
         "held": held,
         "map_seeds": list(map_seeds),
@@ -140,6 +142,9 @@ def evaluate(
         else voxel_truth(many, seed, context, world.size)
     )
     report, curves = judge(world, true, folder)
+    if data is None:
+        report |= judge_frechet(world, context, true.played, seed, quick)
+        report |= judge_tasks(world, context, seed, quick)
     teacher = open_teacher(model, device)
     if teacher is not None:
         report |= judge_teacher(teacher, true.played[: many.teacher], curves)
@@ -195,7 +200,7 @@ def voxel_truth(many: Amounts, seed: int, context: int, size: tuple[int, int], s
         return part if states else _light(part)
 
     threads = max(1, min(os.cpu_count() or 1, MOST_THREADS, worlds))
-    with ThreadPoolExecutor(threads) as pool, _progress("true worlds", worlds, "world") as bar:
+    with ThreadPoolExecutor(threads) as pool, progress_bar("true worlds", worlds, "world") as bar:
         for part in pool.map(play, range(worlds)):
             true.played.extend(part.played)
             true.idle.extend(part.idle)
@@ -286,7 +291,7 @@ def judge(world: Dreamer, true: Truth, folder: Path) -> tuple[dict[str, Any], di
     frames += sum(len(run.start) + len(run.actions) for runs in probes for run in runs)
     films: list[Film] = []
     world = Rested(world)
-    with _progress("dreaming", frames, "frame") as bar:
+    with progress_bar("dreaming", frames, "frame") as bar:
         report |= judge_played(world, played, folder, curves, films, bar.update)
         report |= judge_idle(world, true.idle, curves, bar.update)
         report |= judge_revisits(world, true.revisits, bar.update)
@@ -311,30 +316,31 @@ def judge_played(
     report: dict[str, Any] = {"clips": len(runs)}
     for index, horizon in enumerate(HORIZONS):
         tick = horizon - 1
-        report |= _figure(f"psnr_{horizon}", scores[:, tick])
-        report |= _figure(f"copy_psnr_{horizon}", copies[:, tick])
-        report |= _figure(f"true_psnr_{horizon}", metrics.psnr(true[:, tick], true[:, tick]))
-        report |= _figure(f"gain_{horizon}", scores[:, tick] - copies[:, tick])
-        report |= _figure(f"ssim_{horizon}", likeness[:, tick])
-        report |= _figure(f"copy_ssim_{horizon}", copied_likeness[:, index])
+        report |= figure(f"psnr_{horizon}", scores[:, tick])
+        report |= figure(f"copy_psnr_{horizon}", copies[:, tick])
+        report |= figure(f"true_psnr_{horizon}", metrics.psnr(true[:, tick], true[:, tick]))
+        report |= figure(f"gain_{horizon}", scores[:, tick] - copies[:, tick])
+        report |= figure(f"ssim_{horizon}", likeness[:, tick])
+        report |= figure(f"copy_ssim_{horizon}", copied_likeness[:, index])
         chosen = moving[:, tick]
-        report |= _figure(f"psnr_{horizon}_moving", scores[chosen, tick])
-        report |= _figure(f"copy_psnr_{horizon}_moving", copies[chosen, tick])
-        report |= _figure(f"gain_{horizon}_moving", scores[chosen, tick] - copies[chosen, tick])
+        report |= figure(f"psnr_{horizon}_moving", scores[chosen, tick])
+        report |= figure(f"copy_psnr_{horizon}_moving", copies[chosen, tick])
+        report |= figure(f"gain_{horizon}_moving", scores[chosen, tick] - copies[chosen, tick])
         report[f"clips_{horizon}_moving"] = int(chosen.sum())
     detail = metrics.laplacian_energy(true[:, -1])
     for prefix, frames in (("", seen[:, -1]), ("copy_", first[:, 0]), ("true_", true[:, -1])):
         energies = np.stack([metrics.laplacian_energy(frames), detail], axis=1)
-        report |= _ratio(f"{prefix}sharpness_{HORIZONS[-1]}", energies)
+        report |= ratio(f"{prefix}sharpness_{HORIZONS[-1]}", energies)
+    report |= judge_actions(seen, true, runs)
     report |= judge_sensitivity(world, states, runs, scores, curves, tell)
     curves |= {
         "ticks": list(runs[0].ticks),
-        "psnr": _rounded(scores.mean(axis=0)),
-        "copy_psnr": _rounded(copies.mean(axis=0)),
-        "ssim": _rounded(likeness.mean(axis=0)),
+        "psnr": rounded(scores.mean(axis=0)),
+        "copy_psnr": rounded(copies.mean(axis=0)),
+        "ssim": rounded(likeness.mean(axis=0)),
         "labels": [run.label for run in runs],
-        "psnr_of_clips": _rounded(scores),
-        "copy_psnr_of_clips": _rounded(copies),
+        "psnr_of_clips": rounded(scores),
+        "copy_psnr_of_clips": rounded(copies),
     }
     _write_contact_sheet(folder / "sheet.png", runs, true, seen)
     films += [
@@ -361,8 +367,8 @@ def judge_sensitivity(
         return {"action_sensitivity": None, "action_sensitivity_ci": None}
     actions = np.roll(np.stack([run.actions for run in runs]), len(runs) // 2, axis=0)
     misled = metrics.psnr(dream(world, states, actions, runs[0].ticks, tell), _true_frames(runs))
-    curves["shuffled_psnr"] = _rounded(misled.mean(axis=0))
-    return _figure("action_sensitivity", (scores - misled).mean(axis=1))
+    curves["shuffled_psnr"] = rounded(misled.mean(axis=0))
+    return figure("action_sensitivity", (scores - misled).mean(axis=1))
 
 
 def judge_idle(world: Dreamer, runs: list[TrueRun], curves: dict[str, Any], tell: Tell) -> dict[str, Any]:
@@ -370,13 +376,13 @@ def judge_idle(world: Dreamer, runs: list[TrueRun], curves: dict[str, Any], tell
     seen = dream_runs(world, open_dreams(world, runs, tell), runs, tell)
     first = np.stack([run.first for run in runs])[:, None]
     drift = metrics.mean_change(seen, first)
-    curves |= {"idle_ticks": list(runs[0].ticks), "idle_drift": _rounded(drift.mean(axis=0))}
-    report = _figure("idle_drift", drift[:, -1]) | {"idle_clips": len(runs), "copy_idle_drift": 0.0}
+    curves |= {"idle_ticks": list(runs[0].ticks), "idle_drift": rounded(drift.mean(axis=0))}
+    report = figure("idle_drift", drift[:, -1]) | {"idle_clips": len(runs), "copy_idle_drift": 0.0}
     if runs[0].frames is None:
         return report
     true_drift = metrics.mean_change(_true_frames(runs), first)
-    curves["true_idle_drift"] = _rounded(true_drift.mean(axis=0))
-    return report | _figure("true_idle_drift", true_drift[:, -1])
+    curves["true_idle_drift"] = rounded(true_drift.mean(axis=0))
+    return report | figure("true_idle_drift", true_drift[:, -1])
 
 
 def judge_revisits(world: Dreamer, revisits: dict[int, list[TrueRun]], tell: Tell) -> dict[str, Any]:
@@ -385,11 +391,11 @@ def judge_revisits(world: Dreamer, revisits: dict[int, list[TrueRun]], tell: Tel
     for seconds, runs in revisits.items():
         seen = dream_runs(world, open_dreams(world, runs, tell), runs, tell)
         first = np.stack([run.first for run in runs])
-        report |= _figure(f"revisit_psnr_{seconds}s", metrics.psnr(seen[:, -1], first))
+        report |= figure(f"revisit_psnr_{seconds}s", metrics.psnr(seen[:, -1], first))
         if runs[0].frames is not None:
             true = _true_frames(runs)
-            report |= _figure(f"true_revisit_psnr_{seconds}s", metrics.psnr(true[:, -1], first))
-            report |= _figure(f"elsewhere_psnr_{seconds}s", metrics.psnr(true[:, 0], first))
+            report |= figure(f"true_revisit_psnr_{seconds}s", metrics.psnr(true[:, -1], first))
+            report |= figure(f"elsewhere_psnr_{seconds}s", metrics.psnr(true[:, 0], first))
         report["revisit_clips"] = len(runs)
     return report
 
@@ -412,12 +418,12 @@ def judge_edits(world: Dreamer, edits: list[EditRun], folder: Path, tell: Tell) 
         for i, edit in enumerate(edits[:SHEET_CLIPS])
     ]
     write_sheet(folder / "edits.png", strips)
-    report = _figure("edit_gain", metrics.edit_gain(seen, edited, unedited)) | {"edit_clips": len(edits)}
+    report = figure("edit_gain", metrics.edit_gain(seen, edited, unedited)) | {"edit_clips": len(edits)}
     images = np.stack([edit.image for edit in edits])
-    report |= _figure("copy_edit_gain", metrics.edit_gain(images, edited, unedited))
-    report |= _figure("true_edit_gain", metrics.edit_gain(edited, edited, unedited))
+    report |= figure("copy_edit_gain", metrics.edit_gain(images, edited, unedited))
+    report |= figure("true_edit_gain", metrics.edit_gain(edited, edited, unedited))
     region = metrics.changed_region(edited, unedited)
-    return report | _figure("edit_psnr", metrics.psnr(seen, edited, region))
+    return report | figure("edit_psnr", metrics.psnr(seen, edited, region))
 
 
 def judge_probes(
@@ -434,7 +440,7 @@ def judge_probes(
         still = np.stack([np.repeat(run.first[None], len(run.ticks), axis=0) for run in runs])
         for prefix, shown in (("", seen), ("true_", true), ("copy_", still)):
             scores = [scene.score(frames) for scene, frames in zip(scenes, shown, strict=True)]
-            report |= _figure(f"{prefix}probe_{name}", np.array(scores))
+            report |= figure(f"{prefix}probe_{name}", np.array(scores))
         report["probe_clips"] = len(scenes)
         ticks = np.linspace(0, len(runs[0].ticks), PROBE_SHEET_FRAMES).astype(int)
         for label, frames in ((f"{name} true", true[0]), (f"{name} dream", seen[0])):
@@ -467,15 +473,15 @@ def open_teacher(model: str, device: str) -> DreamWorld | None:
 def judge_teacher(teacher: DreamWorld, runs: list[TrueRun], curves: dict[str, Any]) -> dict[str, Any]:
     """The teacher on the first few clips, and how far above the student it is there."""
     total = len(runs) * (len(runs[0].start) + len(runs[0].ticks))
-    with _progress("teacher", total, "frame") as bar:
+    with progress_bar("teacher", total, "frame") as bar:
         seen = dream_runs(teacher, open_dreams(teacher, runs, bar.update), runs, bar.update)
     scores = metrics.psnr(seen, _true_frames(runs))
     student = np.array(curves["psnr_of_clips"][: len(runs)])
-    curves["teacher_psnr"] = _rounded(scores.mean(axis=0))
+    curves["teacher_psnr"] = rounded(scores.mean(axis=0))
     report: dict[str, Any] = {"teacher_clips": len(runs), "teacher_steps": teacher.steps}
     for horizon in HORIZONS:
-        report |= _figure(f"teacher_psnr_{horizon}", scores[:, horizon - 1])
-        report |= _figure(f"teacher_gain_{horizon}", scores[:, horizon - 1] - student[:, horizon - 1])
+        report |= figure(f"teacher_psnr_{horizon}", scores[:, horizon - 1])
+        report |= figure(f"teacher_gain_{horizon}", scores[:, horizon - 1] - student[:, horizon - 1])
     return report
 
 
@@ -501,32 +507,6 @@ def _captions(run: TrueRun, ticks: Iterable[int]) -> list[str]:
 def _true_frames(runs: Sequence[TrueRun]) -> np.ndarray:
     """uint8 [b, n, h, w, 3]."""
     return np.stack([run.frames for run in runs if run.frames is not None])
-
-
-def _figure(name: str, values: np.ndarray) -> dict[str, Any]:
-    """The mean over clips, its interval, and the values; null where there are no clips."""
-    if not len(values):
-        return {name: None, f"{name}_ci": None}
-    return _interval(name, bootstrap(values)) | {f"{name}{OF_CLIPS}": _rounded(values)}
-
-
-def _ratio(name: str, parts: np.ndarray) -> dict[str, Any]:
-    """The same for the sum of the first over that of the second column of `parts` [n, 2]."""
-    return _interval(name, bootstrap(parts, metrics.ratio_of_sums)) | {f"{name}{OF_CLIPS}": _rounded(parts)}
-
-
-def _interval(name: str, found: Interval) -> dict[str, Any]:
-    return {name: round(found.value, DIGITS), f"{name}_ci": [round(found.low, DIGITS), round(found.high, DIGITS)]}
-
-
-def _rounded(values: np.ndarray) -> list[Any]:
-    return np.round(values.astype(np.float64), DIGITS).tolist()
-
-
-def _progress(what: str, total: int, unit: str) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, desc=what, unit=unit, disable=None, leave=False)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from reverie.simulator.action import IDLE, Action
 from reverie.simulator.clips import Clip
 from reverie.simulator.errors import SceneError
 from reverie.simulator.judge.metrics import changed_region
+from reverie.simulator.lessons import effect_of
 from reverie.simulator.players import Player, make_player
 from reverie.simulator.voxel.disturb import random_edit
 from reverie.simulator.voxel.world import VoxelState, VoxelWorld
@@ -65,6 +66,8 @@ class TrueRun:
     """bool [k]: whether the player has turned or walked at any time from tick 0 to tick i + 1."""
     state: VoxelState | None = None
     """Of the voxel world at tick 0, where it is kept."""
+    effect: np.ndarray | None = None
+    """float32 [k, keys]: what each held key did (`reverie.simulator.lessons`), None where nobody knows."""
 
     @property
     def first(self) -> np.ndarray:
@@ -128,13 +131,17 @@ def played_run(world: VoxelWorld, seed: int, context: int) -> TrueRun:
     """A scripted player's `HORIZON` ticks after `context` frames, with all their frames."""
     state, player, scene = arrive(world, seed)
     seen: list[VoxelState] = []
+    effects: list[np.ndarray] = []
 
     def act(now: VoxelState) -> Action:
         seen.append(now)
-        return player.act(world.senses(now))
+        action = player.act(world.senses(now))
+        effects.append(effect_of(world, now, action, world.step(now, action)))
+        return action
 
     clip, _ = film(world, state, act, context + HORIZON)
-    return replace(split(clip, context, f"{seed} {scene}", seed), state=seen[context - 1])
+    run = split(clip, context, f"{seed} {scene}", seed)
+    return replace(run, state=seen[context - 1], effect=np.stack(effects[context - 1 : -1]))
 
 
 def split(clip: Clip, context: int, label: str, seed: int) -> TrueRun:

@@ -1,0 +1,286 @@
+"""Training of the judge's readers (`model/readers.py`) on true clips: shards, their lessons, and recorded feats."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from reverie.model.actions import ACTION_INDEX
+from reverie.model.errors import ModelError
+from reverie.model.motion import GRID, SLOTS
+from reverie.model.readers import (
+    BUTTONS,
+    CHUNK,
+    FACES,
+    FEAT_FRAMES,
+    KINDS,
+    PITCH_SCALE,
+    SWINGS,
+    ActionReader,
+    FeatReader,
+    FeatureReader,
+    Readers,
+    Seen,
+    effective,
+    look,
+)
+from reverie.model.training.lessons import KEYS, LESSON, SCALARS, UNSEEN, load_lesson
+from reverie.model.training.shards import META, Shard
+
+SEGMENT = 48
+"""Ticks of the pieces that the action reader learns from; every second one of a shard."""
+KEPT_BACK = 0.1
+"""Share of the pieces that thresholds are chosen on, after training on the others."""
+SHARES = {"features": 0.45, "observing": 0.25, "actions": 0.2, "feats": 0.1}
+"""How the time for training is divided."""
+FEATS = "feats.npz"
+FARTHEST = 64.0
+"""Metres; the sky counts as this far."""
+LEVELS = np.arange(-2.5, 2.51, 0.25)
+"""Thresholds that are tried."""
+RATE = 2.5e-3
+SWAPPED = {"left": "right", "right": "left"}
+SWING_WEIGHT = 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """What the action reader learns from: m pieces of t ticks."""
+
+    seen: Seen
+    buttons: Tensor
+    """float32 [m, t, 9]: held."""
+    weight: Tensor
+    """float32 [m, t, 9]: 0 where a held key had no effect, or the frame was edited."""
+    swing: Tensor
+    """int64 [m, t + 1]."""
+
+    def take(self, rows: np.ndarray) -> Pieces:
+        """Some of them."""
+        picked = [getattr(self, name)[rows] for name in self.__slots__[1:]]
+        return Pieces(Seen(*(part[rows] for part in self.seen)), *picked)
+
+
+def starts_of(shard: Shard) -> np.ndarray:
+    """First rows of every second piece of a shard, those that lie in one episode."""
+    starts = np.arange(0, shard.rows - SEGMENT, 2 * SEGMENT)
+    return starts[shard.starts[starts] == shard.starts[starts + SEGMENT]]
+
+
+def observe(features: FeatureReader, shard: Shard, starts: np.ndarray) -> Seen:
+    """What is seen of the pieces of a shard."""
+    frames = shard.columns["frames"]
+    parts = [look(features, np.asarray(frames[row : row + SEGMENT + 1])[None]) for row in starts]
+    seen = Seen(*(torch.cat(column) for column in zip(*parts)))
+    return seen._replace(centre=seen.centre.half())
+
+
+def pieces_of(shard: Shard, lesson: dict[str, np.ndarray], starts: np.ndarray, seen: Seen) -> Pieces:
+    """The pieces of a shard that begin at rows `starts`."""
+    ticks = starts[:, None] + np.arange(SEGMENT)
+    frames = starts[:, None] + np.arange(SEGMENT + 1)
+    actions = np.asarray(shard.columns["actions"])
+    held = actions[:, [ACTION_INDEX[name] for name in BUTTONS]] > 0.5
+    shown = effective(held, lesson["effect"][:, [KEYS.index(name) for name in BUTTONS]].astype(np.float32))
+    whole = ~np.asarray(shard.columns["edited"])[ticks + 1]
+    weight = (shown | ~held)[ticks] & whole[..., None]
+    swing = lesson["scalars"][:, SCALARS.index("swing")].astype(np.int64)
+    return Pieces(
+        seen,
+        torch.from_numpy(shown[ticks].astype(np.float32)),
+        torch.from_numpy(weight.astype(np.float32)),
+        torch.from_numpy(swing[frames]),
+    )
+
+
+def joined(parts: Sequence[Pieces]) -> Pieces:
+    """All pieces of several shards."""
+    seen = Seen(*(torch.cat(column) for column in zip(*(part.seen for part in parts))))
+    return Pieces(seen, *(torch.cat([getattr(part, name) for part in parts]) for name in Pieces.__slots__[1:]))
+
+
+def mirrored(pieces: Pieces) -> Pieces:
+    """The same seen in a mirror: left is right. What is in the hand stays where it is drawn."""
+    seen = pieces.seen
+    aside = torch.tensor((-1.0, 1.0, 1.0))
+    turned = torch.tensor((1.0, -1.0, -1.0))
+    seen = seen._replace(
+        turn=seen.turn * turned, full=seen.full * turned, travel=seen.travel * aside, centre=seen.centre.flip(-1)
+    )
+    order = [BUTTONS.index(SWAPPED.get(name, name)) for name in BUTTONS]
+    return replace(pieces, seen=seen, buttons=pieces.buttons[..., order], weight=pieces.weight[..., order])
+
+
+def action_loss(reader: ActionReader, pieces: Pieces) -> Tensor:
+    """What the action reader is trained by."""
+    guess = reader(pieces.seen)
+    keys = functional.binary_cross_entropy_with_logits(guess.buttons, pieces.buttons, reduction="none")
+    swing = functional.cross_entropy(guess.swing.flatten(0, 1), pieces.swing.flatten())
+    return (keys * pieces.weight).sum(-1).mean() + SWING_WEIGHT * swing
+
+
+def _timed(network: nn.Module, seconds: float, weight_decay: float) -> Iterator[torch.optim.Optimizer]:
+    """Steps of one network until its time is over, the rate falling to zero."""
+    optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=weight_decay)
+    began = time.perf_counter()
+    network.train()
+    while (progress := (time.perf_counter() - began) / seconds) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1.0, 10 * progress + 0.05) * (1 - progress)
+        optimiser.zero_grad(set_to_none=True)
+        yield optimiser
+    network.eval()
+
+
+def train_actions(pieces: Pieces, seconds: float, seed: int, batch: int = 8) -> tuple[ActionReader, list[float]]:
+    """The action reader and its thresholds."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(pieces.swing))
+    back = max(1, int(KEPT_BACK * len(order)))
+    kept, order = pieces.take(order[:back]), order[back:]
+    reader = ActionReader()
+    for optimiser in _timed(reader, seconds, 0.02):
+        some = pieces.take(rng.choice(order, min(batch, len(order)), replace=False))
+        action_loss(reader, mirrored(some) if rng.random() < 0.5 else some).backward()
+        nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
+        optimiser.step()
+    return reader, thresholds(reader, kept)
+
+
+@torch.inference_mode()
+def thresholds(reader: ActionReader, pieces: Pieces) -> list[float]:
+    """The logit above which each button counts as held, so that F1 is highest on these pieces."""
+    logits = reader(pieces.seen).buttons
+    best = []
+    for index in range(len(BUTTONS)):
+        weight, held = pieces.weight[..., index], pieces.buttons[..., index]
+        scores = []
+        for level in LEVELS:
+            said = (logits[..., index] > level).float()
+            right = (said * held * weight).sum()
+            scores.append(float(2 * right / ((said + held) * weight).sum().clamp(min=1.0)))
+        near = np.flatnonzero(np.array(scores) >= max(scores) - 1e-3)
+        best.append(float(LEVELS[near].mean()))
+    return best
+
+
+def feature_loss(reader: FeatureReader, frames: Tensor, truth: dict[str, Tensor]) -> Tensor:
+    """What the feature reader is trained by: everything that is known of a frame."""
+    cells, whole = reader(frames)
+    kinds = functional.cross_entropy(cells[:, :KINDS], truth["kinds"])
+    faces = functional.cross_entropy(cells[:, KINDS : KINDS + FACES], truth["faces"])
+    depth = functional.smooth_l1_loss(cells[:, -1], truth["depth"])
+    names = [SCALARS.index(name) for name in ("pitch", "sun", "east", "crack", "wet")]
+    scale = torch.tensor((1 / PITCH_SCALE, 1.0, 1.0, 1.0, 1.0))
+    known = functional.smooth_l1_loss(whole[:, :5], truth["scalars"][:, names] * scale, beta=0.1)
+    total = kinds + faces + depth + 3 * known
+    low = 5
+    for name, count in (("slot", SLOTS), ("swing", SWINGS), ("target", KINDS), ("under", KINDS)):
+        goal = truth["scalars"][:, SCALARS.index(name)].long()
+        total = total + 0.3 * functional.cross_entropy(whole[:, low : low + count], goal)
+        low += count
+    return total
+
+
+class FrameSet:
+    """Frames of all shards whose views are known."""
+
+    def __init__(self, shards: Sequence[Shard], lessons: Sequence[dict[str, np.ndarray]]) -> None:
+        self.shards, self.lessons = shards, lessons
+        self.rows = [np.flatnonzero(lesson["kinds"][:, 0, 0] != UNSEEN) for lesson in lessons]
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Random frames uint8 [size, h, w, 3] and the truth about them."""
+        frames, rows = [], []
+        for _ in range(size):
+            which = int(rng.integers(len(self.shards)))
+            row = int(rng.choice(self.rows[which]))
+            frames.append(self.shards[which].columns["frames"][row])
+            rows.append((which, row))
+        depth = np.stack([self.shards[which].columns["depth"][row] for which, row in rows]).astype(np.float32)
+        depth = torch.from_numpy(np.log(np.clip(np.nan_to_num(depth, posinf=FARTHEST), 0.1, FARTHEST)))
+        truth = {
+            name: np.stack([self.lessons[which][name][row] for which, row in rows])
+            for name in ("kinds", "faces", "scalars")
+        }
+        return torch.from_numpy(np.stack(frames)), {
+            "depth": functional.adaptive_avg_pool2d(depth.unsqueeze(1), GRID).squeeze(1),
+            "kinds": torch.from_numpy(truth["kinds"]).long(),
+            "faces": torch.from_numpy(truth["faces"]).long(),
+            "scalars": torch.from_numpy(truth["scalars"]),
+        }
+
+
+def train_features(frames: FrameSet, seconds: float, seed: int, batch: int = 32) -> FeatureReader:
+    """The feature reader."""
+    torch.manual_seed(seed + 1)
+    rng = np.random.default_rng(seed + 1)
+    reader = FeatureReader()
+    for optimiser in _timed(reader, seconds, 0.02):
+        feature_loss(reader, *frames.batch(rng, batch)).backward()
+        nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
+        optimiser.step()
+    return reader
+
+
+def train_feats(features: FeatureReader, file: Path, seconds: float, seed: int, batch: int = 64) -> FeatReader:
+    """The feat reader, on recorded feats (`simulator/judge/feats.py`), the features frozen. Raises ModelError."""
+    try:
+        with np.load(file) as kept:
+            frames, feat, success = kept["frames"], kept["feat"], kept["success"]
+            names = [str(name) for name in kept["names"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{file}: holds no recorded feats ({error})") from error
+    torch.manual_seed(seed + 2)
+    rng = np.random.default_rng(seed + 2)
+    flat = torch.from_numpy(frames.reshape(-1, *frames.shape[2:]))
+    with torch.inference_mode():
+        maps = torch.cat([features.maps(flat[low : low + CHUNK])[1] for low in range(0, len(flat), CHUNK)])
+    maps = maps.clone().unflatten(0, (len(frames), FEAT_FRAMES))
+    reader = FeatReader(maps.shape[2], len(names))
+    columns, goals = torch.from_numpy(feat.astype(np.int64)), torch.from_numpy(success.astype(np.float32))
+    for optimiser in _timed(reader, seconds, 0.05):
+        rows = torch.from_numpy(rng.choice(len(frames), min(batch, len(frames)), replace=False))
+        logits = reader(maps[rows])[torch.arange(len(rows)), columns[rows]]
+        functional.binary_cross_entropy_with_logits(logits, goals[rows]).backward()
+        optimiser.step()
+    return reader
+
+
+def train_readers(shards: Path, lessons: Path, feats: Path, out: Path, seconds: float, seed: int = 0) -> dict[str, Any]:
+    """Trains all readers for `seconds` and writes them to `out/model`; returns a line for the log. Raises ModelError.
+
+    `shards` holds recordings of the voxel world, `lessons` what is known of them, `feats` recorded feats.
+    """
+    folders = [
+        meta.parent for meta in sorted(shards.glob(f"*/{META}")) if (lessons / meta.parent.name / LESSON).is_file()
+    ]
+    if not folders:
+        raise ModelError(f"{shards}: no recordings with lessons in {lessons}")
+    opened = [Shard.open(folder) for folder in folders]
+    known = [load_lesson(lessons / folder.name) for folder in folders]
+    features = train_features(FrameSet(opened, known), seconds * SHARES["features"], seed)
+    parts, began = [], time.perf_counter()
+    for shard, lesson in zip(opened, known, strict=True):
+        starts = starts_of(shard)
+        if len(starts):
+            parts.append(pieces_of(shard, lesson, starts, observe(features, shard, starts)))
+        if parts and time.perf_counter() - began > seconds * SHARES["observing"]:
+            break
+    if not parts:
+        raise ModelError(f"{shards}: no episode is {SEGMENT} ticks long")
+    actions, levels = train_actions(joined(parts), seconds * SHARES["actions"], seed)
+    heads = train_feats(features, feats, seconds * SHARES["feats"], seed)
+    with np.load(feats) as kept:
+        names = [str(name) for name in kept["names"]]
+    Readers(actions, features, heads, levels, names).save(out / "model")
+    return {"shards": len(folders), "ticks": sum(shard.rows for shard in opened), "model": str(out / "model")}

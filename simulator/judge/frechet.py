@@ -1,0 +1,136 @@
+"""How far are frames late in a dream from true ones? A Fréchet distance in features that were learned here.
+
+The distance of two sets of features as of Gaussians: Heusel et al., GANs trained by a two time-scale update rule,
+2017. It grows with small samples, so that only its ratio says something: `frechet_16s` is the distance of dreamed
+frames to true ones of other worlds over the same for the true frames of the same runs. 1 is as good as true.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reverie.simulator.action import Action
+from reverie.simulator.judge.dreaming import Dreamer, dream, open_dreams
+from reverie.simulator.judge.figures import DIGITS, bar, interval
+from reverie.simulator.judge.metrics import CONFIDENCE, Interval
+from reverie.simulator.judge.reading import shipped_readers
+from reverie.simulator.judge.truth import TrueRun, arrive, film
+from reverie.simulator.voxel.world import VoxelWorld
+from reverie.simulator.world import TICKS_PER_SECOND
+
+if TYPE_CHECKING:
+    from reverie.model.readers import Readers
+
+SECONDS = (16, 90)
+SPREAD, EVERY = 48, 8
+"""Frames are taken every few ticks from this many ticks before such a time up to it."""
+RUNS = {16: 16, 90: 8}
+"""How many dreams go as far."""
+ELSEWHERE = 10_000
+"""These runs are in other worlds than the reference: seeds are so far apart."""
+REFERENCE_EVERY = 4
+RESAMPLES = 300
+
+
+def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [d] and covariance [d, d] of features float64 [n, d]."""
+    return features.mean(axis=0), np.cov(features, rowvar=False)
+
+
+def root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric square root of a covariance [d, d]."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
+
+def distance(features: np.ndarray, mean: np.ndarray, covariance: np.ndarray, root_of: np.ndarray) -> float:
+    """The squared Fréchet distance of features [n, d] to a Gaussian, whose root is given, too."""
+    there, spread = moments(features)
+    overlap = np.sqrt(np.maximum(np.linalg.eigvalsh(root_of @ spread @ root_of), 0.0)).sum()
+    return float(np.square(there - mean).sum() + np.trace(spread) + np.trace(covariance) - 2 * overlap)
+
+
+def frechet_ratio(
+    readers: Readers, seen: np.ndarray, true: np.ndarray, reference: np.ndarray
+) -> tuple[Interval, float]:
+    """Distance of `seen` to the reference over that of `true`, with its interval over runs; and the latter alone.
+
+    `seen` and `true` are uint8 [b, n, h, w, 3] of the same b runs, `reference` uint8 [m, h, w, 3] of other worlds.
+    """
+    mean, covariance = moments(readers.features(reference))
+    rooted = root(covariance)
+    shape = (len(seen), seen.shape[1], -1)
+    dreamed = readers.features(seen.reshape(-1, *seen.shape[2:])).reshape(shape)
+    truly = readers.features(true.reshape(-1, *true.shape[2:])).reshape(shape)
+
+    def far(features: np.ndarray) -> float:
+        return distance(features.reshape(-1, features.shape[-1]), mean, covariance, rooted)
+
+    value = far(dreamed) / far(truly)
+    rng = np.random.default_rng(len(seen))
+    rows = rng.integers(len(seen), size=(RESAMPLES, len(seen)))
+    drawn = [far(dreamed[row]) / far(truly[row]) for row in rows]
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(drawn, (tail, 1 - tail))
+    return Interval(value, float(low), float(high)), far(truly)
+
+
+def late_ticks(seconds: int) -> tuple[int, ...]:
+    """The ticks that are looked at around a time."""
+    end = seconds * TICKS_PER_SECOND
+    return tuple(range(end - SPREAD, end + 1, EVERY))
+
+
+def long_run(world: VoxelWorld, seed: int, context: int, seconds: int) -> TrueRun:
+    """A scripted player's long way in the world of a seed, its true frames at the times that it reaches."""
+    state, player, scene = arrive(world, seed)
+    clip, state = film(world, state, lambda now: player.act(world.senses(now)), context)
+    ticks = [tick for time in SECONDS if time <= seconds for tick in late_ticks(time)]
+    vectors, frames = [clip.actions[-1].to_vector()], []
+    state = world.step(state, clip.actions[-1])
+    for tick in range(1, seconds * TICKS_PER_SECOND + 1):
+        if tick in ticks:
+            frames.append(world.frame(state))
+        action = Action.from_vector(player.act(world.senses(state)).to_vector())  # exactly what a model is told
+        state = world.step(state, action)
+        vectors.append(action.to_vector())
+    actions = np.stack(vectors[:-1])
+    moving = np.ones(len(actions), bool)
+    return TrueRun(f"{seed} {scene}", seed, clip, actions, tuple(ticks), np.stack(frames), moving)
+
+
+def judge_frechet(world: Dreamer, context: int, played: list[TrueRun], seed: int, quick: bool) -> dict[str, Any]:
+    """The entries of the report; null where there is no time for long dreams."""
+    report: dict[str, Any] = {}
+    for seconds in SECONDS:
+        report |= {f"frechet_{seconds}s": None, f"frechet_{seconds}s_ci": None, f"frechet_{seconds}s_true": None}
+    if quick:
+        return report
+    readers, teacher = shipped_readers(), VoxelWorld(world.size)
+    reference = np.concatenate([run.frames[::REFERENCE_EVERY] for run in played if run.frames is not None])
+    seen: dict[int, list[np.ndarray]] = {seconds: [] for seconds in SECONDS}
+    true: dict[int, list[np.ndarray]] = {seconds: [] for seconds in SECONDS}
+    total = sum(count * (context + seconds * TICKS_PER_SECOND) for seconds, count in RUNS.items())
+    first = seed + ELSEWHERE
+    with bar("long dreams", total, "frame") as progress:
+        for goal, count in RUNS.items():
+            runs = [long_run(teacher, first + index, context, goal) for index in range(count)]
+            first += count
+            states = open_dreams(world, runs, progress.update)
+            frames = dream(world, states, np.stack([run.actions for run in runs]), runs[0].ticks, progress.update)
+            truly = np.stack([run.frames for run in runs if run.frames is not None])
+            for seconds in SECONDS:
+                columns = [index for index, tick in enumerate(runs[0].ticks) if tick in late_ticks(seconds)]
+                if columns:
+                    seen[seconds].append(frames[:, columns])
+                    true[seconds].append(truly[:, columns])
+    for seconds in SECONDS:
+        found, alone = frechet_ratio(readers, np.concatenate(seen[seconds]), np.concatenate(true[seconds]), reference)
+        report |= interval(f"frechet_{seconds}s", found)
+        report |= {
+            f"frechet_{seconds}s_true": round(alone, DIGITS),
+            f"frechet_{seconds}s_runs": sum(len(part) for part in seen[seconds]),
+        }
+    return report
