@@ -17,7 +17,15 @@ from reverie.simulator.judge import cache, keys, metrics, truth
 from reverie.simulator.judge import evaluate as evaluate_module
 from reverie.simulator.judge.compare import compare, decide, lines, paired
 from reverie.simulator.judge.corruptions import CORRUPTIONS, SHOULD_NOTICE, Table, TrueDreamer, examine
-from reverie.simulator.judge.evaluate import Amounts, Truth, evaluate, judge, recorded_truth, voxel_truth
+from reverie.simulator.judge.evaluate import (
+    Amounts,
+    Truth,
+    evaluate,
+    judge,
+    recorded_truth,
+    voxel_truth,
+    without_values,
+)
 from reverie.simulator.judge.keys import DECIDING
 from reverie.simulator.judge.probes import PROBES, probe_run
 from reverie.simulator.voxel.world import VoxelWorld
@@ -287,6 +295,31 @@ def test_compare_finds_a_planted_difference_and_no_other() -> None:
     assert alarms <= 5, "a re-run with other noise is no difference"
     unpaired = metrics.bootstrap(easy)
     assert unpaired.high - unpaired.low > 1, "unpaired, 0.3 dB would drown"
+
+
+class Grainy(TrueDreamer):
+    """The truth under some grain: `grain` dB below 20 dB, drawn by `stream`."""
+
+    grain, stream = 0.0, 0
+
+    def spoiled(self, frame: np.ndarray, tick: int) -> np.ndarray:
+        rng = np.random.default_rng([self.stream, tick, int(frame[::7, ::7].sum())])
+        noise = rng.normal(0, 25.5 * 10 ** (self.grain / 20), frame.shape)
+        return np.clip(frame * 0.4 + 76.5 + noise, 0, 255).astype(np.uint8)
+
+
+def test_the_judge_finds_a_planted_difference(true: Truth, tmp_path: Path) -> None:
+    few = replace(true, idle=true.idle[:1], revisits={}, edits=[], probes={})
+
+    def values(grain: float, stream: int) -> dict:
+        kind = type("Planted", (Grainy,), {"grain": grain, "stream": stream})
+        return without_values(judge(kind(few), few, tmp_path)[0])[1]
+
+    plain, again, worse = values(0.0, 0), values(0.0, 1), values(1.0, 0)
+    chosen = ("psnr_8", "psnr_32")
+    assert -0.5 < paired("psnr_32", plain["psnr_32"], worse["psnr_32"]).better.value < -0.1
+    assert decide(plain, worse, chosen) == "worse" and decide(worse, plain, chosen) == "better"
+    assert decide(plain, again, chosen) == "same", "other noise of the same kind"
 
 
 def test_compare_knows_which_way_is_better() -> None:

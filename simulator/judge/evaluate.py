@@ -116,6 +116,7 @@ def evaluate(
     context = context or context_of(world.config)
     settings = {
         "code": cache.code_version(),
+        "libraries": cache.library_versions(),
         "weights": cache.model_version(model_folder(model)),
         "recordings": cache.recordings_version(data) if data else None,
         "backend": world.backend_name,
@@ -458,7 +459,7 @@ def judge_teacher(teacher: DreamWorld, runs: list[TrueRun], curves: dict[str, An
     report: dict[str, Any] = {"teacher_clips": len(runs), "teacher_steps": teacher.steps}
     for horizon in HORIZONS:
         report |= _figure(f"teacher_psnr_{horizon}", scores[:, horizon - 1])
-        report |= _figure(f"teacher_gain_{horizon}", scores[:, horizon - 1] - student[:, horizon - 1])
+        report |= _figure(f"teacher_lead_{horizon}", scores[:, horizon - 1] - student[:, horizon - 1])
     return report
 
 
