@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reverie.demos import cli
 from reverie.model.errors import ReverieError
 from reverie.simulator.action import Action
 from reverie.simulator.errors import ClipError
@@ -206,7 +207,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_evaluate_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     torch = pytest.importorskip("torch")
     from reverie.model.config import preset
     from reverie.model.weights import TEACHER, save_model
@@ -244,11 +245,29 @@ def test_evaluate_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     values = json.loads((out / "values.json").read_text())
     assert np.mean(values["psnr_8"]) == pytest.approx(first["psnr_8"], abs=1e-3)
 
-    found = compare(str(folder), str(folder), require="not-worse", clips=2, quick=True, out=str(tmp_path / "both"),
-                    backend="torch", device="cpu")  # fmt: skip
-    assert found["verdict"] == "same" and found["accepted"]
+    both = [
+        "compare",
+        str(folder),
+        str(folder),
+        "--clips",
+        "2",
+        "--quick",
+        "--out",
+        str(tmp_path / "both"),
+        "--backend",
+    ]
+    both += ["torch", "--device", "cpu", "--json"]
+    for requirement, code in (("not-worse", 0), ("better", 1)):
+        assert cli.main([*both, "--require", requirement]) == code
+        found = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert found["verdict"] == "same" and found["accepted"] is (code == 0)
     assert all(row["improvement_ci"] == [0, 0] for row in found["keys"].values()), "a re-run is no difference"
     assert len(lines(found)) == 1 + len(found["keys"])
+    pages = [path.relative_to(tmp_path / "both").as_posix() for path in (tmp_path / "both").rglob("*.html")]
+    assert sorted(pages) == [
+        "blind.html",
+        *(f"{one}/{name}.html" for one in ("first", "second") for name in ("blind", "page")),
+    ]
     with pytest.raises(ReverieError, match="psnr_9"):
         compare(str(folder), str(folder), keys=("psnr_9",), clips=2, quick=True, out=str(tmp_path / "both"),
                 backend="torch", device="cpu")  # fmt: skip
