@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reverie.demos import cli
 from reverie.model.errors import ReverieError
 from reverie.simulator.action import Action
 from reverie.simulator.errors import ClipError
@@ -17,7 +18,15 @@ from reverie.simulator.judge import cache, keys, metrics, truth
 from reverie.simulator.judge import evaluate as evaluate_module
 from reverie.simulator.judge.compare import compare, decide, lines, paired
 from reverie.simulator.judge.corruptions import CORRUPTIONS, SHOULD_NOTICE, Table, TrueDreamer, examine
-from reverie.simulator.judge.evaluate import Amounts, Truth, evaluate, judge, recorded_truth, voxel_truth
+from reverie.simulator.judge.evaluate import (
+    Amounts,
+    Truth,
+    evaluate,
+    judge,
+    recorded_truth,
+    voxel_truth,
+    without_values,
+)
 from reverie.simulator.judge.keys import DECIDING
 from reverie.simulator.judge.probes import PROBES, probe_run
 from reverie.simulator.voxel.world import VoxelWorld
@@ -198,7 +207,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_evaluate_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     torch = pytest.importorskip("torch")
     from reverie.model.config import preset
     from reverie.model.weights import TEACHER, save_model
@@ -236,11 +245,29 @@ def test_evaluate_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     values = json.loads((out / "values.json").read_text())
     assert np.mean(values["psnr_8"]) == pytest.approx(first["psnr_8"], abs=1e-3)
 
-    found = compare(str(folder), str(folder), require="not-worse", clips=2, quick=True, out=str(tmp_path / "both"),
-                    backend="torch", device="cpu")  # fmt: skip
-    assert found["verdict"] == "same" and found["accepted"]
+    both = [
+        "compare",
+        str(folder),
+        str(folder),
+        "--clips",
+        "2",
+        "--quick",
+        "--out",
+        str(tmp_path / "both"),
+        "--backend",
+    ]
+    both += ["torch", "--device", "cpu", "--json"]
+    for requirement, code in (("not-worse", 0), ("better", 1)):
+        assert cli.main([*both, "--require", requirement]) == code
+        found = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert found["verdict"] == "same" and found["accepted"] is (code == 0)
     assert all(row["improvement_ci"] == [0, 0] for row in found["keys"].values()), "a re-run is no difference"
     assert len(lines(found)) == 1 + len(found["keys"])
+    pages = [path.relative_to(tmp_path / "both").as_posix() for path in (tmp_path / "both").rglob("*.html")]
+    assert sorted(pages) == [
+        "blind.html",
+        *(f"{one}/{name}.html" for one in ("first", "second") for name in ("blind", "page")),
+    ]
     with pytest.raises(ReverieError, match="psnr_9"):
         compare(str(folder), str(folder), keys=("psnr_9",), clips=2, quick=True, out=str(tmp_path / "both"),
                 backend="torch", device="cpu")  # fmt: skip
@@ -287,6 +314,31 @@ def test_compare_finds_a_planted_difference_and_no_other() -> None:
     assert alarms <= 5, "a re-run with other noise is no difference"
     unpaired = metrics.bootstrap(easy)
     assert unpaired.high - unpaired.low > 1, "unpaired, 0.3 dB would drown"
+
+
+class Grainy(TrueDreamer):
+    """The truth under some grain: `grain` dB below 20 dB, drawn by `stream`."""
+
+    grain, stream = 0.0, 0
+
+    def spoiled(self, frame: np.ndarray, tick: int) -> np.ndarray:
+        rng = np.random.default_rng([self.stream, tick, int(frame[::7, ::7].sum())])
+        noise = rng.normal(0, 25.5 * 10 ** (self.grain / 20), frame.shape)
+        return np.clip(frame * 0.4 + 76.5 + noise, 0, 255).astype(np.uint8)
+
+
+def test_the_judge_finds_a_planted_difference(true: Truth, tmp_path: Path) -> None:
+    few = replace(true, idle=true.idle[:1], revisits={}, edits=[], probes={})
+
+    def values(grain: float, stream: int) -> dict:
+        kind = type("Planted", (Grainy,), {"grain": grain, "stream": stream})
+        return without_values(judge(kind(few), few, tmp_path)[0])[1]
+
+    plain, again, worse = values(0.0, 0), values(0.0, 1), values(1.0, 0)
+    chosen = ("psnr_8", "psnr_32")
+    assert -0.5 < paired("psnr_32", plain["psnr_32"], worse["psnr_32"]).better.value < -0.1
+    assert decide(plain, worse, chosen) == "worse" and decide(worse, plain, chosen) == "better"
+    assert decide(plain, again, chosen) == "same", "other noise of the same kind"
 
 
 def test_compare_knows_which_way_is_better() -> None:

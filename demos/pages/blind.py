@@ -86,9 +86,9 @@ def _page(test: dict[str, Any], pairs: list[tuple[dict[str, Any], dict[str, str]
         for arrow, letter in (("←", "F"), ("→", "J"))
     )
     body = (
-        f"<header><h1>{escape(test['question'])}</h1><p class='note'>Both films start from the same picture and follow "
-        'the same keys. Answer with the arrow keys or <kbd>F</kbd> and <kbd>J</kbd>: <span id="count"></span></p>'
-        '</header><div class="bar"><i></i></div>'
+        f"<header><div><h1>{escape(test['question'])}</h1><p class='note'>Both start from the same picture and follow "
+        "the same keys. Answer with the arrow keys, or <kbd>F</kbd> and <kbd>J</kbd>.</p></div>"
+        '<span id="count"></span></header><div class="bar"><i></i></div>'
         f'<div class="stage">{sides}</div>'
         '<section class="result card" hidden><div class="value"></div><p></p>'
         '<button type="button" class="main">Copy JSON</button> <button type="button">Download JSON</button> '

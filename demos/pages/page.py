@@ -10,10 +10,13 @@ from reverie.demos.pages import media
 from reverie.demos.pages.charts import Line, line_chart
 from reverie.demos.pages.figures import groups, number, title
 from reverie.simulator.judge.keys import BASELINES, DECIDING, find
+from reverie.simulator.judge.metrics import PSNR_CAP
 
 CURVES = (("psnr", "dream", "dream"), ("copy_psnr", "copy last frame", "copy"), ("teacher_psnr", "teacher", "teacher"),
           ("shuffled_psnr", "other actions", "shuffled"))  # fmt: skip
 """Of curves.json, with their labels and styles."""
+SHORT = {"true": "truth", "copy": "copied", "teacher": "teacher"}
+"""Baselines in few letters."""
 SHEETS = (
     ("sheet.png", "The most eventful clips: truth above, dream below"),
     ("probes.png", "Physics probes: truth above, dream below"),
@@ -92,14 +95,15 @@ def _tiles(report: dict[str, Any]) -> str:
             continue
         key = find(name)
         beside = [
-            f"{words} {number(key, report[f'{prefix}_{name}'])}"
-            for prefix, words in BASELINES.items()
-            if report.get(f"{prefix}_{name}") is not None
+            f'<div class="beside"><span>{escape(words)}</span>'
+            f"<span>{number(key, report[f'{prefix}_{name}'])}</span></div>"
+            for prefix, words in SHORT.items()
+            if report.get(f"{prefix}_{name}") not in (None, PSNR_CAP)
         ]
         tiles.append(
             f'<div class="tile card" title="{escape(key.meaning)}"><div class="what">{escape(key.title)}</div>'
             f'<div class="value">{number(key, report[name])} <small>{escape(key.unit)}</small></div>'
-            f'<div class="beside">{escape(" · ".join(beside)) or "&nbsp;"}</div></div>'
+            f"{''.join(beside)}</div>"
         )
     return f'<div class="tiles">{"".join(tiles)}</div>'
 

@@ -1,8 +1,8 @@
 """Reports that have been made before: the same model, settings and code of the judge give the same numbers.
 
 They lie under the user's cache folder (`cache_folder`), one folder for each report with all its files. Anything that
-can change a number changes the name: weights, exports, settings, the recordings that are judged by, and every source
-and weight file of the worlds and of the judge.
+can change a number changes the name: weights, exports, settings, the recordings that are judged by, every source and
+weight file of the worlds and of the judge, and the versions of the libraries that compute.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ REPORT = "report.json"
 MOST_REPORTS = 24
 """Older ones are thrown away."""
 KEY_DIGITS = 24
+LIBRARIES = ("numpy", "numba", "torch", "onnxruntime", "onnxruntime-gpu")
 COUNTED = (".py", ".safetensors", ".json", ".png")
 """Kinds of files of ours that numbers hang on."""
 
@@ -57,6 +59,17 @@ def model_version(folder: Path) -> str:
 def readers_version() -> str:
     """A digest of the networks that read dreams."""
     return _digest([path for path in (BUNDLED / "readers").glob("*") if path.is_file()])
+
+
+def library_versions() -> dict[str, str]:
+    """Of what computes frames."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def recordings_version(folder: str) -> str:

@@ -65,8 +65,8 @@ def paired(key: str, first: np.ndarray, second: np.ndarray, confidence: float = 
         return goodness(aim, _statistic(drawn[:, :, 1])) - goodness(aim, _statistic(drawn[:, :, 0]))
 
     both = np.stack([np.asarray(first, np.float64), np.asarray(second, np.float64)], axis=1)
-    plain = [float(_statistic(both[None, :, side])[0]) for side in (0, 1)]
-    return Difference(key, *plain, bootstrap(both, improvement, confidence), len(both))
+    before, after = (float(_statistic(both[None, :, side])[0]) for side in (0, 1))
+    return Difference(key, before, after, bootstrap(both, improvement, confidence), len(both))
 
 
 def _statistic(drawn: np.ndarray) -> np.ndarray:

@@ -36,6 +36,8 @@ BLUR = 4
 """Side of the squares of pixels that are averaged."""
 SWAPPED = (("forward", "left"), ("back", "right"), ("jump", "sneak"), ("cameraX", "cameraY"))
 SIZE = (48, 80)
+FEWEST = 2
+"""Clips; an interval needs that many."""
 MARK = "▼"
 
 
@@ -207,11 +209,19 @@ def examine(true: Truth) -> Table:
     reports: dict[str, dict[str, Any]] = {}
     values: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as place:
-        for name, kind in {"truth": TrueDreamer, **CORRUPTIONS}.items():
+        kinds: dict[str, type[TrueDreamer]] = {"truth": TrueDreamer, **CORRUPTIONS}
+        for name, kind in kinds.items():
             reports[name], values[name] = without_values(judge(kind(true), true, Path(place))[0])
     plain, best = reports.pop("truth"), values.pop("truth")
     found = {name: {one.key: one for one in differences(best, spoiled, list(best))} for name, spoiled in values.items()}
     return Table(plain, reports, found)
+
+
+def examined(clips: int) -> Table:
+    """The same on `clips` held-out worlds, small pictures; the slower parts take fewer."""
+    few = max(FEWEST, clips // 2)
+    amounts = Amounts(max(FEWEST, clips), few, FEWEST, few, 0, FEWEST)
+    return examine(voxel_truth(amounts, HELD_OUT_SEED, CONTEXT, SIZE, states=True))
 
 
 def _runs(true: Truth) -> Iterator[TrueRun]:
@@ -238,9 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=8, help="played clips; other parts take fewer (default: 8)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args(arguments)
-    clips = max(2, options.clips)
-    few = max(2, clips // 2)
-    table = examine(voxel_truth(Amounts(clips, few, 2, few, 0, 2), HELD_OUT_SEED, CONTEXT, SIZE, states=True))
+    table = examined(options.clips)
     missed = table.missed()
     print("\n".join(table.markdown()))
     if options.json:

@@ -120,6 +120,7 @@ def evaluate(
     context = context or context_of(world.config)
     settings = {
         "code": cache.code_version(),
+        "libraries": cache.library_versions(),
         "weights": cache.model_version(model_folder(model)),
         "readers": cache.readers_version(),
         "recordings": cache.recordings_version(data) if data else None,
@@ -481,7 +482,7 @@ def judge_teacher(teacher: DreamWorld, runs: list[TrueRun], curves: dict[str, An
     report: dict[str, Any] = {"teacher_clips": len(runs), "teacher_steps": teacher.steps}
     for horizon in HORIZONS:
         report |= figure(f"teacher_psnr_{horizon}", scores[:, horizon - 1])
-        report |= figure(f"teacher_gain_{horizon}", scores[:, horizon - 1] - student[:, horizon - 1])
+        report |= figure(f"teacher_lead_{horizon}", scores[:, horizon - 1] - student[:, horizon - 1])
     return report
 
 

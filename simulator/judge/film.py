@@ -16,7 +16,7 @@ import numpy as np
 from reverie.simulator.errors import ClipError
 
 COLUMNS = 8
-QUALITY = 82
+QUALITY = 86
 EFFORT = 4
 """Of WebP, 0 to 6."""
 FILMS, FOLDER = "films.json", "films"

@@ -16,6 +16,8 @@ FLOOR = "elsewhere"
 """Prefix of what a revisit would score if the view were still the one elsewhere."""
 DECIDING = ("psnr_1", "psnr_8", "psnr_32", "sharpness_32", "action_sensitivity", "idle_drift", "edit_gain")
 """Keys by which a model is called better or worse than another one."""
+NOT_IN_BRIEF = ("gain_", "ssim_", "edit_psnr", "teacher_")
+"""Beginnings of keys that say again what others say, and are left out of short tables."""
 OTHER_GROUP = "Other figures"
 
 
@@ -59,6 +61,14 @@ def _memory() -> list[Key]:
     ]  # fmt: skip
 
 
+def _teacher() -> list[Key]:
+    return [
+        Key(f"teacher_lead_{ticks}", f"teacher above the dream, {ticks} ticks", "dB", "low", "Teacher",
+            "PSNR of the many-step teacher minus that of the dream, on the clips that both have dreamed")
+        for ticks in (1, 8, 32)
+    ]  # fmt: skip
+
+
 def _probe(name: str, title: str, meaning: str) -> Key:
     return Key(f"probe_{name}", title, "dB", "high", "Physics probes", meaning)
 
@@ -94,6 +104,7 @@ KEYS: tuple[Key, ...] = (
     Key("frechet_16s", "Fréchet distance at 16 s", "", "low", "Distribution",
         "of frames around 16 s into a dream to true frames, in features of a network trained here (not FID)"),
     Key("frechet_90s", "Fréchet distance at 90 s", "", "low", "Distribution", "the same around 90 s"),
+    *_teacher(),
 )  # fmt: skip
 """In the order in which they are shown."""
 _BY_NAME = {key.name: key for key in KEYS}
@@ -109,7 +120,7 @@ def known(name: str) -> bool:
     return name in _BY_NAME
 
 
-def figures(report: dict[str, Any]) -> list[Key]:
+def figures(report: dict[str, Any], brief: bool = False) -> list[Key]:
     """The keys that a report holds a figure for, listed ones first, each in its order; no baselines among them."""
     listed = [key for key in KEYS if isinstance(report.get(key.name), (int, float))]
     others = [
@@ -117,7 +128,7 @@ def figures(report: dict[str, Any]) -> list[Key]:
         for name in report
         if f"{name}_ci" in report and report[name] is not None and not known(name) and not _is_baseline(name, report)
     ]
-    return listed + others
+    return [key for key in listed + others if not (brief and key.name.startswith(NOT_IN_BRIEF))]
 
 
 def _is_baseline(name: str, report: dict[str, Any]) -> bool:
