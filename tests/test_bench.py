@@ -50,8 +50,8 @@ def test_bench(model: Path) -> None:
     assert 30 < report["peak_mib"] < 8000
     assert 3 < report["psnr_32"] <= 60
     assert set(report["host_ms"]) == {"noise", "pass", "new state", "other host work"}
-    assert report["host_ms"]["pass"] > report["host_ms"]["noise"] > 0
-    assert report["gap"] == pytest.approx(report["host_ms"]["pass"] / report["floor_ms"], abs=0.01)
+    assert min(report["host_ms"]["pass"], report["host_ms"]["noise"], report["pass_ms"]) > 0
+    assert report["gap"] == pytest.approx(report["pass_ms"] / report["floor_ms"], abs=0.01)
     assert report["gap"] > 1  # no pass is faster than its floor
     assert report["voxel_fps"] > 0 and report["env_fps"]["voxel"]["2"] > 0 and report["env_fps"]["dream"]["2"] > 0
     assert report["long"]["ticks"] == 12

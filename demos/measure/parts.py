@@ -39,7 +39,7 @@ class TimedBackend:
 
     def __init__(self, backend: Backend) -> None:
         self.name, self.config = backend.name, backend.config
-        self.seconds = 0.0
+        self.seconds: list[float] = []
         self.inputs: dict[str, np.ndarray] = {}
         self._backend = backend
 
@@ -47,7 +47,7 @@ class TimedBackend:
         """As the other does."""
         began = time.perf_counter()
         out = self._backend.run(inputs)
-        self.seconds += time.perf_counter() - began
+        self.seconds.append(time.perf_counter() - began)
         self.inputs = inputs
         return out
 
@@ -78,12 +78,13 @@ def host_parts(backend: Backend, picture: np.ndarray, amounts: Amounts) -> tuple
     state = world.start(picture, 0)
     for _ in range(amounts.warm_up):
         state = world.step(state, WALK)
-    timed.seconds = world.noise_seconds = world.state_seconds = 0.0
+    timed.seconds.clear()
+    world.noise_seconds = world.state_seconds = 0.0
     began = time.perf_counter()
     for _ in range(amounts.steps):
         state = world.step(state, WALK)
     whole = time.perf_counter() - began
-    spent = {"noise": world.noise_seconds, "pass": timed.seconds, "new state": world.state_seconds}
+    spent = {"noise": world.noise_seconds, "pass": sum(timed.seconds), "new state": world.state_seconds}
     spent["other host work"] = max(0.0, whole - sum(spent.values()))
     return {name: round(seconds / amounts.steps * 1000, 3) for name, seconds in spent.items()}, timed
 
