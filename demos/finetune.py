@@ -39,6 +39,8 @@ RATE_FACTOR = 0.4
 """Learning rates, as a share of those that fresh weights are trained with."""
 REHEARSAL_TIME = 0.15
 """Largest share of the time in which the voxel world is recorded for rehearsal."""
+TRAINING_TIME = 0.5
+"""Least share of the time that is left for training, however long a slow machine took to record."""
 FIGURES: tuple[str, ...] = (
     "psnr_1", "copy_psnr_1", "psnr_8", "copy_psnr_8", "psnr_32", "copy_psnr_32", "gain_1", "gain_8", "gain_32",
     "sharpness_32", "action_sensitivity", "clips",
@@ -142,7 +144,7 @@ def finetune(
     if replay_share:
         wanted = round(rows * replay_share / (1 - replay_share))
         folders.append(rehearsal(replay, target / "replay", wanted, config, seed, seconds * REHEARSAL_TIME))
-    seconds -= time.perf_counter() - began
+    seconds = max(seconds - (time.perf_counter() - began), seconds * TRAINING_TIME)
     rehearsed = rows_in(folders[-1]) if replay_share else 0
 
     context = config.memory + config.past
@@ -162,12 +164,12 @@ def finetune(
         "held": sorted({group_of(path) for path in kept}), "before": before, "after": after,
         "change": _changes(before, after), "last": last_record(target / "distill"),
     }  # fmt: skip
+    (target / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")
+    (target / TABLE).write_text(table(report), "utf-8")
     if export:
         from reverie.model.onnx_export import export as run
 
         report |= run(str(folder), str(folder))
-    (target / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")
-    (target / TABLE).write_text(table(report), "utf-8")
     return report
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from reverie.demos.cli import complain, frame_size, whole
 from reverie.demos.luanti.engine import COUNTER_ROWS, WINDOW, Engine, FrameState, NodeEvent, unwrapped
-from reverie.demos.luanti.player import Player
+from reverie.demos.luanti.player import Actor, Player
 from reverie.demos.luanti.screen import Screen
 from reverie.model.errors import ReverieError
 from reverie.simulator.clip_lines import DEGREES_PER_PIXEL, KEY_PREFIX, TICK_MS
@@ -60,8 +60,8 @@ class Plan:
     size: tuple[int, int]
 
 
-def record_clip(plan: Plan, stop: threading.Event) -> dict[str, Any]:
-    """Plays and writes one clip; returns its line of the index. Raises ClipError."""
+def record_clip(plan: Plan, stop: threading.Event, actor: Actor | None = None) -> dict[str, Any]:
+    """Lets somebody (a scripted player) play and writes the clip; returns its line of the index. Raises ClipError."""
     rng = np.random.default_rng([plan.seed, plan.number])
     dark = rng.random() < DARK_SHARE
     time_of_day = float(rng.choice((0.2, 0.79))) if dark else float(rng.uniform(*TIMES_OF_DAY))
@@ -70,7 +70,7 @@ def record_clip(plan: Plan, stop: threading.Event) -> dict[str, Any]:
         engine = Engine(screen.display, plan.seed, plan.number, round(time_of_day, 3))
         try:
             settle(screen, engine, stop)
-            pictures = play(screen, engine, Player(rng), plan.ticks + 1, stop)
+            pictures = play(screen, engine, actor or Player(rng), plan.ticks + 1, stop)
         finally:
             engine.follow()
             engine.close()
@@ -112,7 +112,7 @@ def settle(screen: Screen, engine: Engine, stop: threading.Event) -> None:
     screen.focus()
 
 
-def play(screen: Screen, engine: Engine, player: Player, count: int, stop: threading.Event) -> dict[int, np.ndarray]:
+def play(screen: Screen, engine: Engine, player: Actor, count: int, stop: threading.Event) -> dict[int, np.ndarray]:
     """`count` pictures (uint8 [192, 320, 3]) by their numbers; the player acts once on each."""
     pictures: dict[int, np.ndarray] = {}
     while len(pictures) < count and engine.alive and not stop.is_set():
@@ -124,7 +124,7 @@ def play(screen: Screen, engine: Engine, player: Player, count: int, stop: threa
         engine.follow()
         state = engine.frames.get(engine.newest)
         if state is not None:
-            wanted = player.act(state)
+            wanted = player.act(state, got[1])
             screen.hold(set(wanted.keys))
             screen.turn(wanted.right, wanted.down)
     screen.hold(set())

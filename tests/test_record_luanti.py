@@ -12,8 +12,10 @@ from reverie.demos import record_luanti
 from reverie.demos.luanti import engine as engines
 from reverie.demos.luanti.engine import Engine, FrameState, NodeEvent
 from reverie.demos.luanti.player import BEHAVIOURS, Player, minimum_jerk
+from reverie.demos.luanti_agent import AgentPlayer, deeds, to_input
 from reverie.demos.record_luanti import join, write
-from reverie.simulator import Clip
+from reverie.env.spaces import make_codec
+from reverie.simulator import Action, Clip
 from reverie.simulator.clip_check import examine
 from reverie.simulator.errors import ClipError
 
@@ -105,3 +107,28 @@ def test_what_cannot_be_recorded_is_told_in_one_line(tmp_path: Path, monkeypatch
     monkeypatch.setattr(record_luanti, "STAGGER", 0.0)
     assert record_luanti.main(["--out", str(tmp_path / "x"), "--clips", "1", "--instances", "1"]) == 2
     assert "xvfb" in capsys.readouterr().err
+
+
+def test_an_agents_choices_become_keys_and_whole_pixels() -> None:
+    owed = np.zeros(2)
+    action = Action(forward=True, sprint=True, attack=True, hotbar=4, camera=(0.2, -10.0))
+    first = to_input(action, owed)
+    assert first.keys == {"w", "Control_L", "left", "4"} and (first.right, first.down) == (-67, 1)
+    moves = [to_input(action, owed) for _ in range(29)]
+    assert sum(move.right for move in [first, *moves]) == round(-10 / 0.15 * 30)
+    assert sum(move.down for move in [first, *moves]) == round(0.2 / 0.15 * 30)
+    seen = []
+    codec = make_codec("discrete")
+    agent = AgentPlayer(
+        lambda frames: (seen.append(frames.shape), codec.from_action(Action(forward=True)))[1], codec, 4
+    )
+    for tick in range(8):
+        wanted = agent.act(state(tick), np.zeros((192, 320, 3), np.uint8))
+    assert seen == [(1, 96, 160, 3)] * 2 and wanted.keys == {"w"}
+
+
+def test_deeds_are_counted_from_the_recording(tmp_path: Path) -> None:
+    shown = [state(k, held="dig" if k == 3 else "") for k in range(1, 12)]
+    lines = join(shown, {each.number: each for each in shown}, [NodeEvent("dig", (0, 0, 0), "default:jungletree", 3)])
+    write(tmp_path / "a", [np.zeros((192, 320, 3), np.uint8)] * 10, lines, (96, 160))
+    assert deeds(tmp_path / "a") == {"metres": 1.8, "dig": 1, "place": 0, "dig_log": 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -46,6 +47,13 @@ class Input:
     """Pixels."""
 
 
+class Actor(Protocol):
+    """Whoever plays."""
+
+    def act(self, state: FrameState, picture: np.ndarray) -> Input:
+        """The next input, from the last frame's log and picture (uint8 [192, 320, 3])."""
+
+
 @dataclass(slots=True)
 class Player:
     """Acts on what the last frame's log said; all of it follows from `rng`."""
@@ -60,8 +68,8 @@ class Player:
     _places: list[tuple[float, float, float]] = field(default_factory=list)
     _tick: int = 0
 
-    def act(self, state: FrameState) -> Input:
-        """The next input."""
+    def act(self, state: FrameState, picture: np.ndarray | None = None) -> Input:
+        """The next input; the picture is not looked at."""
         self._tick += 1
         self._places = [*self._places[-STUCK_TICKS:], state.place]
         if self._stuck():
