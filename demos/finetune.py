@@ -39,6 +39,8 @@ RATE_FACTOR = 0.4
 """Learning rates, as a share of those that fresh weights are trained with."""
 REHEARSAL_TIME = 0.15
 """Largest share of the time in which the voxel world is recorded for rehearsal."""
+LEAST_ROWS = 512
+"""Ticks of the smallest shard worth recording."""
 TRAINING_TIME = 0.5
 """Least share of the time that is left for training, however long a slow machine took to record."""
 FIGURES: tuple[str, ...] = (
@@ -66,7 +68,8 @@ def rehearsal(
     `source`. Raises ModelError where it holds none.
     """
     if source is None:
-        plan = plan or ShardPlan(size=config.size)
+        usual = ShardPlan(size=config.size)
+        plan = plan or replace(usual, rows=min(usual.rows, max(rows, LEAST_ROWS)))
         count = max(1, round(rows / plan.rows))
         with tqdm(desc="recording", unit=" ticks", disable=None) as bar:
             write_shards(out, count, seed, plan, len(os.sched_getaffinity(0)), seconds, bar.update)
