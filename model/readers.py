@@ -163,24 +163,25 @@ class FeatureReader(nn.Module):
     @property
     def dimensions(self) -> int:
         """How many features a frame has."""
-        return self.widths[1] + self.widths[2]
+        return 2 * self.widths[0] + 2 * self.widths[1] + self.widths[2]
 
-    def maps(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Feature maps [n, middle, 12, 20] and [n, high, 6, 10] of uint8 [n, 96, 160, 3]."""
-        x = functional.gelu(self.patches(frames.permute(0, 3, 1, 2).float() / 127.5 - 1))
-        middle = functional.gelu(self.second(x))
+    def maps(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Feature maps [n, low, 24, 40], [n, middle, 12, 20] and [n, high, 6, 10] of uint8 [n, 96, 160, 3]."""
+        low = functional.gelu(self.patches(frames.permute(0, 3, 1, 2).float() / 127.5 - 1))
+        middle = functional.gelu(self.second(low))
         x = functional.gelu(self.third(middle))
-        return middle, x + functional.gelu(self.fourth(x))
+        return low, middle, x + functional.gelu(self.fourth(x))
 
     def features(self, frames: Tensor) -> Tensor:
-        """[n, dimensions]: means of the maps."""
-        middle, high = self.maps(frames)
-        return torch.cat((middle.mean((2, 3)), high.mean((2, 3))), 1)
+        """[n, dimensions]: means of the maps, and how much the finer ones vary, which tells sharp from soft."""
+        low, middle, high = self.maps(frames)
+        parts = (low.mean((2, 3)), low.std((2, 3)), middle.mean((2, 3)), middle.std((2, 3)), high.mean((2, 3)))
+        return torch.cat(parts, 1)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """What is told of frames: per square [n, 25 kinds + 7 faces + log depth, 6, 10], and of the whole
         [n, pitch, sun, east, crack, wet, 9 slots, 6 swings, 25 targets, 25 grounds]."""
-        _, high = self.maps(frames)
+        *_, high = self.maps(frames)
         return self.cells(high), self.whole(high.flatten(1))
 
 
@@ -322,7 +323,9 @@ class Readers:
     @torch.inference_mode()
     def maps(self, frames: np.ndarray) -> Tensor:
         """Feature maps [n, high, 6, 10] of frames, uint8 [n, h, w, 3]."""
-        parts = [self.feature_reader.maps(fitted(frames[low : low + CHUNK]))[1] for low in range(0, len(frames), CHUNK)]
+        parts = [
+            self.feature_reader.maps(fitted(frames[low : low + CHUNK]))[-1] for low in range(0, len(frames), CHUNK)
+        ]
         return torch.cat(parts)
 
     @torch.inference_mode()

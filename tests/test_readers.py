@@ -21,7 +21,7 @@ from reverie.simulator.lessons import effect_of, write_lesson
 from reverie.simulator.shards import ShardPlan, write_shard
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 
-CLIPS = 10
+CLIPS = 8
 F1_BAR, CAMERA_BAR, FEATS_BAR = 0.6, 0.5, 0.85
 """Lower than the shipped readers' own figures, because the clips are few."""
 NOTICED = 0.75
@@ -199,7 +199,7 @@ def test_corrupted_actions_are_noticed(readers: Readers, name: str) -> None:
     assert bad["action_f1"] < good["action_f1"]
 
 
-@pytest.mark.parametrize(("name", "most"), [("blurred", 1.5), ("noise", 3.0)])
+@pytest.mark.parametrize(("name", "most"), [("blurred", 1.5), ("noise", 1.5)])
 def test_corrupted_frames_are_far_from_true_ones(readers: Readers, name: str, most: float) -> None:
     frames, _, _ = clips()
     half = CLIPS // 2

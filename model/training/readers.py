@@ -244,7 +244,7 @@ def train_feats(features: FeatureReader, file: Path, seconds: float, seed: int, 
     rng = np.random.default_rng(seed + 2)
     flat = torch.from_numpy(frames.reshape(-1, *frames.shape[2:]))
     with torch.inference_mode():
-        maps = torch.cat([features.maps(flat[low : low + CHUNK])[1] for low in range(0, len(flat), CHUNK)])
+        maps = torch.cat([features.maps(flat[low : low + CHUNK])[-1] for low in range(0, len(flat), CHUNK)])
     maps = maps.clone().unflatten(0, (len(frames), FEAT_FRAMES))
     reader = FeatReader(maps.shape[2], len(names))
     columns, goals = torch.from_numpy(feat.astype(np.int64)), torch.from_numpy(success.astype(np.float32))

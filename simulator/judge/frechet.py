@@ -32,6 +32,8 @@ ELSEWHERE = 10_000
 """These runs are in other worlds than the reference: seeds are so far apart."""
 REFERENCE_EVERY = 4
 RESAMPLES = 300
+FLAT = 1e-3
+"""Features, which are measured in their own spread over the reference, that vary less than this hardly count."""
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,11 +61,13 @@ def frechet_ratio(
 
     `seen` and `true` are uint8 [b, n, h, w, 3] of the same b runs, `reference` uint8 [m, h, w, 3] of other worlds.
     """
-    mean, covariance = moments(readers.features(reference))
+    known = readers.features(reference)
+    scale = known.std(axis=0) + FLAT
+    mean, covariance = moments(known / scale)
     rooted = root(covariance)
     shape = (len(seen), seen.shape[1], -1)
-    dreamed = readers.features(seen.reshape(-1, *seen.shape[2:])).reshape(shape)
-    truly = readers.features(true.reshape(-1, *true.shape[2:])).reshape(shape)
+    dreamed = (readers.features(seen.reshape(-1, *seen.shape[2:])) / scale).reshape(shape)
+    truly = (readers.features(true.reshape(-1, *true.shape[2:])) / scale).reshape(shape)
 
     def far(features: np.ndarray) -> float:
         return distance(features.reshape(-1, features.shape[-1]), mean, covariance, rooted)
