@@ -85,8 +85,8 @@ KEYS: tuple[Key, ...] = (
         "keys that an inverse-dynamics model reads off the frames, against those pressed"),
     Key("camera_deg", "camera read back, error", "degrees", "low", "Control",
         "median error of the camera turn that the same model reads off the frames"),
-    Key("tasks_16", "feats that end as in truth, of 16", "", "high", "Control",
-        "scripted feats replayed in the dream whose outcome is read as the true one"),
+    Key("tasks_16", "feats that end as in truth", "", "high", "Control",
+        "share of runs of sixteen scripted feats, replayed in the dream, whose outcome is read as the true one"),
     Key("idle_drift", "idle drift over 10 s", "of 255", "low", "Memory",
         "ten seconds without input: mean absolute change per pixel from the first frame"),
     *_memory(),
@@ -102,7 +102,8 @@ KEYS: tuple[Key, ...] = (
     _probe("swim", "water carries", "sink, swim up: nearer to sinking and rising than to floating, or staying sunk"),
     _probe("animal", "animals go on", "an animal crosses: nearer to its walking on than to its stopping"),
     Key("frechet_16s", "Fréchet distance at 16 s", "", "low", "Distribution",
-        "of frames around 16 s into a dream to true frames, in features of a network trained here (not FID)"),
+        "of frames around 16 s into a dream to true frames, over that of true to true, in features of a network "
+        "trained here (not FID)"),
     Key("frechet_90s", "Fréchet distance at 90 s", "", "low", "Distribution", "the same around 90 s"),
     *_teacher(),
 )  # fmt: skip

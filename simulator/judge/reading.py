@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reverie.model.actions import ACTION_INDEX, CAMERA_SCALE
-from reverie.simulator.judge.figures import DIGITS, interval
-from reverie.simulator.judge.metrics import bootstrap, ratio_of_sums
+from reverie.simulator.judge.figures import DIGITS, interval, ratio
+from reverie.simulator.judge.metrics import bootstrap
 from reverie.simulator.judge.truth import TrueRun
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def read_back(
 
 def figures(scores: ActionScores, prefix: str = "") -> dict[str, Any]:
     """The report's entries of these scores, their names beginning with `prefix`."""
-    report = interval(f"{prefix}action_f1", bootstrap(scores.counts.sum(axis=1), ratio_of_sums))
+    report = ratio(f"{prefix}action_f1", scores.counts.sum(axis=1))
     total = scores.counts.sum(axis=0)
     report[f"{prefix}action_f1_keys"] = {
         key: round(float(above / below), DIGITS) if below else None for key, (above, below) in zip(scores.keys, total)
