@@ -25,11 +25,13 @@ def focal_length(height: int, field_of_view: float) -> float:
     return height / 2 / math.tan(math.radians(field_of_view) / 2)
 
 
-def pixel_rays(height: int, width: int, field_of_view: float, step: int = 1) -> Tensor:
+def pixel_rays(
+    height: int, width: int, field_of_view: float, step: int = 1, device: torch.device | None = None
+) -> Tensor:
     """Camera-space rays [height/step, width/step, 3] with z = 1, through the middle of every `step`-th square."""
     focal = focal_length(height, field_of_view)
-    across = (torch.arange(width // step) + 0.5) * step - width / 2
-    down = (torch.arange(height // step) + 0.5) * step - height / 2
+    across = (torch.arange(width // step, device=device) + 0.5) * step - width / 2
+    down = (torch.arange(height // step, device=device) + 0.5) * step - height / 2
     y, x = torch.meshgrid(down / focal, across / focal, indexing="ij")
     return torch.stack((x, y, torch.ones_like(x)), dim=-1)
 
@@ -72,9 +74,9 @@ def project(points: Tensor, size: tuple[int, int], field_of_view: float) -> Tens
     """
     height, width = size
     focal = focal_length(height, field_of_view)
-    depth = points[..., 2:].clamp(min=NEAREST)
-    scale = points.new_tensor((2 * focal / width, 2 * focal / height))
-    return (points[..., :2] / depth * scale).clamp(-FAR_OUTSIDE, FAR_OUTSIDE)
+    x, y, depth = points[..., 0], points[..., 1], points[..., 2].clamp(min=NEAREST)
+    places = torch.stack((x / depth * (2 * focal / width), y / depth * (2 * focal / height)), dim=-1)
+    return places.clamp(-FAR_OUTSIDE, FAR_OUTSIDE)
 
 
 def rotation_grid(pitch: Tensor, turn: Tensor, size: tuple[int, int], field_of_view: float) -> Tensor:
@@ -83,7 +85,7 @@ def rotation_grid(pitch: Tensor, turn: Tensor, size: tuple[int, int], field_of_v
     The homography K R K^-1 of a purely turning camera (Hartley and Zisserman, Multiple View Geometry, 8.4).
     """
     height, width = size
-    rays = pixel_rays(height, width, field_of_view).to(pitch.device)
+    rays = pixel_rays(height, width, field_of_view, device=pitch.device)
     moved = _product(rays.reshape(1, -1, 3), turn_back(pitch, turn).transpose(1, 2))
     return project(moved, size, field_of_view).reshape(-1, height, width, 2)
 
@@ -120,7 +122,7 @@ def travel_shift(
     """
     height, width = size
     b, rows, columns = depth.shape
-    rays = pixel_rays(height, width, field_of_view, height // rows).reshape(1, -1, 3).to(depth.device)
+    rays = pixel_rays(height, width, field_of_view, height // rows, depth.device).reshape(1, -1, 3)
     turned = _product(rays, turn_back(pitch, turn).transpose(1, 2))
     points = turned * depth.reshape(b, -1, 1) + _product(travel.unsqueeze(1), camera_to_level(pitch))
     shift = project(points, size, field_of_view) - project(turned, size, field_of_view)
