@@ -110,7 +110,7 @@ def card(report: dict[str, Any]) -> str:
         f"| kinds of blocks in 6x10 squares, right | {report['kinds_accuracy']} |",
         f"| pitch from one frame, median error in degrees | {report['pitch_deg']} |",
         f"| chosen slot from one frame, right | {report['slot_accuracy']} |",
-        f"| Fréchet distance of blurred over true frames | {report['frechet_of_blurred']} |",
+        f"| Fréchet distance of blurred to true frames, over other worlds | {report['frechet_of_blurred']} |",
         "",
         "A key counts where releasing it for that tick would have changed what the next frame is drawn from: the eye",
         "by 2 cm, the hand, the slot, the cracks, a block. Keys that do nothing here (inventory, drop) are not read.",

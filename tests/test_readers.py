@@ -199,14 +199,14 @@ def test_corrupted_actions_are_noticed(readers: Readers, name: str) -> None:
     assert bad["action_f1"] < good["action_f1"]
 
 
-@pytest.mark.parametrize(("name", "most"), [("blurred", 1.5), ("noise", 1.5)])
+@pytest.mark.parametrize(("name", "most"), [("blurred", 0.1), ("noise", 0.3)])
 def test_corrupted_frames_are_far_from_true_ones(readers: Readers, name: str, most: float) -> None:
     frames, _, _ = clips()
     half = CLIPS // 2
     reference = frames[half:].reshape(-1, *frames.shape[2:])
     same, _ = frechet.frechet_ratio(readers, frames[:half, ::4], frames[:half, ::4], reference)
     found, _ = frechet.frechet_ratio(readers, corrupted(name, frames)[:half, ::4], frames[:half, ::4], reference)
-    assert same.value == pytest.approx(1.0)
+    assert same.value == pytest.approx(0.0, abs=1e-3)
     assert found.value > most
 
 
