@@ -17,7 +17,7 @@ import torch
 from reverie.model.config import preset
 from reverie.model.errors import ModelError
 from reverie.model.training.data import Batch, ShardSet, camera_motion
-from reverie.model.training.losses import fact_losses, frame_losses, haar_distance
+from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, texture_distance
 from reverie.model.training.phases import last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import rollout, with_own_past
@@ -124,6 +124,15 @@ def test_camera_motion_is_in_the_players_own_axes() -> None:
     assert turn[0] == pytest.approx([2, -4])
     assert pitch[0] == 0
     assert np.isnan(travel).all()
+
+
+def test_blur_costs_texture_and_a_shift_does_not() -> None:
+    grain = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
+    shifted = grain.roll((1, 1), (-2, -1))
+    blurred = torch.nn.functional.avg_pool2d(grain, 3, stride=1, padding=1)
+    assert texture_distance(grain, grain) == 0
+    assert texture_distance(shifted, grain) < 0.25 * texture_distance(blurred, grain)
+    assert haar_distance(shifted - grain) > haar_distance(blurred - grain)  # which is why it is needed
 
 
 def perfect(batch: Batch) -> Prediction:
