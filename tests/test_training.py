@@ -131,7 +131,7 @@ def test_blur_costs_texture_and_a_shift_does_not() -> None:
     shifted = grain.roll((1, 1), (-2, -1))
     blurred = torch.nn.functional.avg_pool2d(grain, 3, stride=1, padding=1)
     assert texture_distance(grain, grain) == 0
-    assert texture_distance(shifted, grain) < 0.25 * texture_distance(blurred, grain)
+    assert texture_distance(shifted, grain) < 0.5 * texture_distance(blurred, grain)
     assert haar_distance(shifted - grain) > haar_distance(blurred - grain)  # which is why it is needed
 
 
