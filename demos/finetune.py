@@ -100,7 +100,7 @@ def judged(folder: Path, runs: dict[str, list[TrueRun]], out: Path) -> dict[str,
     for kind, true in runs.items():
         (out / kind).mkdir(parents=True, exist_ok=True)
         with tqdm(desc=f"dreaming {kind}", unit=" frames", disable=None, leave=False) as bar:
-            report = judge_played(world, true, out / kind, {}, bar.update)
+            report = judge_played(world, true, out / kind, {}, [], bar.update)
         found[kind] = {name: report.get(name) for name in FIGURES}
     return found
 

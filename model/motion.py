@@ -210,11 +210,11 @@ def travel(before: Tensor, after: Tensor, depth: Tensor, pitch: Tensor, turn: Te
     moved = torch.zeros(len(before), 3)
     cost = torch.zeros(len(before))
     for scale, steps in TRAVEL_STEPS:
-        pictures = [functional.avg_pool2d(picture, scale) for picture in (first, second)]
+        earlier, later = (functional.avg_pool2d(picture, scale) for picture in (first, second))
         solid = (functional.avg_pool2d(mask, scale) > 0.99).float()
-        size = pictures[0].shape[-2:]
+        size = earlier.shape[-2:]
         inverse = functional.interpolate(near, size, mode="bilinear", align_corners=False).flatten(1)
-        rotation, moved, cost = _align(*pictures, solid, rotation, moved, inverse, steps)
+        rotation, moved, cost = _align(earlier, later, solid, rotation, moved, inverse, steps)
     sin, cos = torch.sin(torch.deg2rad(pitch)), torch.cos(torch.deg2rad(pitch))
     x, y, z = moved.unbind(-1)
     return torch.stack((x, cos * y + sin * z, cos * z - sin * y), -1), _angles(rotation), cost

@@ -134,4 +134,4 @@ def slot_for(keys: np.ndarray, ages: np.ndarray, pose: np.ndarray) -> int:
 def stale(keys: np.ndarray, pose: np.ndarray, rays: np.ndarray, size: tuple[int, int], field: float) -> np.ndarray:
     """Which views [k, 5] show anything that lies along `rays` [n, 3] from `pose` [5]: an edit there ends them."""
     points = seen_points(pose[None], rays)
-    return shows(keys, points, size, field).any(-1)
+    return np.any(shows(keys, points, size, field), axis=-1)

@@ -371,15 +371,16 @@ class DreamWorld:
         if changed.mean() > ANOTHER_WORLD:
             ages[:] = -1.0
         else:
-            places = np.argwhere(changed)
-            places = places[:: max(1, len(places) // EDITED_PLACES)] + 0.5
+            found = np.argwhere(changed)
+            places = found[:: max(1, len(found) // EDITED_PLACES)] + 0.5
             centre = np.array(self._size) / 2
             down = np.tan(np.deg2rad(self.config.field_of_view) / 2)
             offsets = (places - centre) / centre[0] * down
             rays = np.stack((offsets[:, 1], offsets[:, 0], np.ones(len(offsets))), axis=-1)
             gone = recall.stale(state.kept_poses[0], state.pose[0], rays, self._size, self.config.field_of_view)
             ages[0, gone] = -1.0
-        kept = np.where(ages >= 0, state.kept, None)
+        kept = state.kept.copy()
+        kept[ages < 0] = None
         return self._keep(
             dataclasses.replace(self._with_newest(state, frame), kept=kept, kept_ages=ages), np.zeros(1, int)
         )

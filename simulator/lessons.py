@@ -126,7 +126,7 @@ def write_lesson(folder: Path, out: Path, plan: ShardPlan | None = None) -> int:
     rng = np.random.default_rng([seed, index])
     world = VoxelWorld(shard.size)
     names, shares = zip(*plan.players, strict=True)
-    columns = {
+    columns: dict[str, np.ndarray] = {
         "effect": np.zeros((shard.rows, len(KEYS)), np.float16),
         "scalars": np.zeros((shard.rows, len(SCALARS)), np.float32),
         "kinds": np.full((shard.rows, *GRID), UNSEEN, np.uint8),
@@ -153,5 +153,5 @@ def write_lesson(folder: Path, out: Path, plan: ShardPlan | None = None) -> int:
                 state, _event = random_edit(world, state, rng)
     out.mkdir(parents=True, exist_ok=True)
     with (out / LESSON).open("wb") as file:
-        np.savez(file, **columns)
+        np.savez(file, **columns)  # type: ignore[arg-type]
     return shard.rows

@@ -206,8 +206,8 @@ class FrameSet:
             row = int(rng.choice(self.rows[which]))
             frames.append(self.shards[which].columns["frames"][row])
             rows.append((which, row))
-        depth = np.stack([self.shards[which].columns["depth"][row] for which, row in rows]).astype(np.float32)
-        depth = torch.from_numpy(np.log(np.clip(np.nan_to_num(depth, posinf=FARTHEST), 0.1, FARTHEST)))
+        metres = np.stack([self.shards[which].columns["depth"][row] for which, row in rows]).astype(np.float32)
+        depth = torch.from_numpy(np.log(np.clip(np.nan_to_num(metres, posinf=FARTHEST), 0.1, FARTHEST)))
         truth = {
             name: np.stack([self.lessons[which][name][row] for which, row in rows])
             for name in ("kinds", "faces", "scalars")
