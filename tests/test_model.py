@@ -347,15 +347,18 @@ def test_onnx_runtime_agrees_with_torch(folder, batch) -> None:
 
 
 def test_both_backends_dream_the_same_32_frames(folder) -> None:
+    """Each from the same state: a model of random weights is chaotic, and would tear two rollouts apart by itself."""
     from reverie.simulator.action import Action
     from reverie.simulator.dream import DreamWorld
 
     image = np.random.default_rng(3).integers(0, 256, (*CONFIG.size, 3), np.uint8)
-    worlds = [DreamWorld(open_backend(folder, name, "cpu"), "test") for name in ("torch", "onnx")]
-    states = [world.start(image, 5) for world in worlds]
+    reference, exported = (DreamWorld(open_backend(folder, name, "cpu"), "test") for name in ("torch", "onnx"))
+    state = reference.start(image, 5)
     for tick in range(32):
         action = Action(forward=tick % 3 == 0, camera=(1.0, -4.0 if tick > 12 else 3.0))
-        states = [world.step(state, action) for world, state in zip(worlds, states)]
-        first, second = (world.frame(state).astype(int) for world, state in zip(worlds, states))
-        # A source on the line between two pixels is picked from either side.
-        assert np.abs(first - second).mean() < 0.2
+        other, state = exported.step(state, action), reference.step(state, action)
+        difference = np.abs(exported.frame(other).astype(int) - reference.frame(state))
+        # A source on the line between two pixels may be picked from either side.
+        assert (difference.max(axis=-1) > 1).mean() < 0.01
+        assert np.abs(other.pose - state.pose).max() < 1e-3
+        assert np.abs(other.keys - state.keys).max() < 1e-3
