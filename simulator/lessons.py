@@ -17,6 +17,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,9 @@ from reverie.model.errors import ModelError
 from reverie.model.training.lessons import GRID, KEYS, LESSON, LOOK_EVERY, SCALARS, UNSEEN
 from reverie.model.training.shards import META, Shard
 from reverie.simulator.action import Action
-from reverie.simulator.players import make_player
-from reverie.simulator.shards import ShardPlan, _start
+from reverie.simulator.shards import ShardPlan, play_shard
 from reverie.simulator.voxel import physics
 from reverie.simulator.voxel.blocks import BLOCK_ID, FIELD_OF_VIEW, VIEW_DISTANCE
-from reverie.simulator.voxel.disturb import random_edit
 from reverie.simulator.voxel.interact import block_at, eye_in_water
 from reverie.simulator.voxel.render import cast
 from reverie.simulator.voxel.world import VoxelState, VoxelWorld
@@ -123,34 +122,20 @@ def write_lesson(folder: Path, out: Path, plan: ShardPlan | None = None) -> int:
     if found is None:
         raise ModelError(f"{folder}: {origin!r} is no recording of the voxel world; readers learn from nothing else")
     seed, index = (int(number) for number in found.groups())
-    rng = np.random.default_rng([seed, index])
     world = VoxelWorld(shard.size)
-    names, shares = zip(*plan.players, strict=True)
     columns: dict[str, np.ndarray] = {
         "effect": np.zeros((shard.rows, len(KEYS)), np.float16),
         "scalars": np.zeros((shard.rows, len(SCALARS)), np.float32),
         "kinds": np.full((shard.rows, *GRID), UNSEEN, np.uint8),
         "faces": np.full((shard.rows, *GRID), UNSEEN, np.uint8),
     }
-    row = 0
-    while row < shard.rows:
-        state = _start(world, plan, rng)
-        player = make_player(str(rng.choice(names, p=shares)), int(rng.integers(2**31)))
-        for _ in range(int(rng.integers(plan.episode[0], plan.episode[1] + 1))):
-            if row >= shard.rows:
-                break
-            action = player.act(world.senses(state))
-            if not np.array_equal(action.to_vector(), shard.columns["actions"][row]):
-                raise ModelError(f"{folder}: cannot be played again; it was recorded by another version")
-            after = world.step(state, action)
-            columns["effect"][row] = effect_of(world, state, action, after)
-            columns["scalars"][row] = scalars_of(world, state)
-            if row % LOOK_EVERY == 0:
-                columns["kinds"][row], columns["faces"][row] = view_of(state, shard.size)
-            row += 1
-            state = after
-            if rng.random() < 1 / plan.edit_every:
-                state, _event = random_edit(world, state, rng)
+    for row, played in enumerate(islice(play_shard(world, index, seed, plan), shard.rows)):
+        if not np.array_equal(played.action.to_vector(), shard.columns["actions"][row]):
+            raise ModelError(f"{folder}: cannot be played again; it was recorded by another version")
+        columns["effect"][row] = effect_of(world, played.state, played.action, played.after)
+        columns["scalars"][row] = scalars_of(world, played.state)
+        if row % LOOK_EVERY == 0:
+            columns["kinds"][row], columns["faces"][row] = view_of(played.state, shard.size)
     out.mkdir(parents=True, exist_ok=True)
     with (out / LESSON).open("wb") as file:
         np.savez(file, **columns)  # type: ignore[arg-type]

@@ -5,18 +5,20 @@ In the voxel world scripted players walk about, and now and then somebody edits 
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import time
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from reverie.model.training.shards import DEPTH_CELL, META, ShardWriter
+from reverie.simulator.action import Action
 from reverie.simulator.errors import ClipError, SceneError
 from reverie.simulator.players import make_player
 from reverie.simulator.voxel import physics
@@ -68,32 +70,47 @@ def _row(world: VoxelWorld, state: VoxelState) -> dict[str, np.ndarray]:
     }
 
 
-def write_shard(folder: Path, index: int, seed: int, plan: ShardPlan) -> int:
-    """Plays shard number `index` of the recordings called `seed` into `folder`; returns its ticks."""
+class Played(NamedTuple):
+    """One tick of a recording."""
+
+    episode: int
+    state: VoxelState
+    action: Action
+    after: VoxelState
+    """The state that the action led to, before anybody edited it."""
+    edited: bool
+    """Whether somebody has edited the world just before `state`."""
+
+
+def play_shard(world: VoxelWorld, index: int, seed: int, plan: ShardPlan) -> Iterator[Played]:
+    """Plays shard number `index` of the recordings called `seed`, tick by tick, without end."""
     rng = np.random.default_rng([seed, index])
-    world = VoxelWorld(plan.size)
-    writer = ShardWriter(folder, plan.rows, plan.size)
     names, shares = zip(*plan.players, strict=True)
-    episode = 0
-    while not writer.full:
+    for episode in itertools.count():
         state = _start(world, plan, rng)
         player = make_player(str(rng.choice(names, p=shares)), int(rng.integers(2**31)))
         edited = False
         for _ in range(int(rng.integers(plan.episode[0], plan.episode[1] + 1))):
-            if writer.full:
-                break
             action = player.act(world.senses(state))
-            writer.append(
-                **_row(world, state),
-                actions=action.to_vector(),
-                edited=np.array(edited),
-                episode=np.array(episode, np.int32),
-            )
-            state = world.step(state, action)
+            after = world.step(state, action)
+            yield Played(episode, state, action, after, edited)
+            state = after
             edited = bool(rng.random() < 1 / plan.edit_every)
             if edited:
                 state, _event = random_edit(world, state, rng)
-        episode += 1
+
+
+def write_shard(folder: Path, index: int, seed: int, plan: ShardPlan) -> int:
+    """Plays shard number `index` of the recordings called `seed` into `folder`; returns its ticks."""
+    world = VoxelWorld(plan.size)
+    writer = ShardWriter(folder, plan.rows, plan.size)
+    for played in itertools.islice(play_shard(world, index, seed, plan), plan.rows):
+        writer.append(
+            **_row(world, played.state),
+            actions=played.action.to_vector(),
+            edited=np.array(played.edited),
+            episode=np.array(played.episode, np.int32),
+        )
     writer.close(f"voxel world, seed {seed}, shard {index}")
     return writer.filled
 

@@ -21,6 +21,7 @@ from reverie.model.world_model import WorldModel
 from reverie.simulator.action import Action
 from reverie.simulator.dream import DreamWorld
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = preset("test")
 FRAMES = 32
 LIVELY = 0.02
@@ -34,15 +35,6 @@ TOLERANCES: dict[str, tuple[float, float]] = {
 }
 """For one pass, the largest root mean square error of an output as a share of its own root mean square; for frames of a
 rollout, the largest mean error of 255. Picked pixels can be whole colours off where a rounding moves their source."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors are slower on two threads than on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -20,18 +20,10 @@ from reverie.simulator.errors import ReverieError
 from reverie.simulator.record import record
 from reverie.simulator.shards import ShardPlan, write_shard
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = preset("test")
 PLAN = ShardPlan(size=CONFIG.size, rows=64, episode=(40, 60))
 LOOP = LoopConfig(batch=2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors are slower on two threads than on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

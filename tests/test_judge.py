@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,16 +193,6 @@ def test_bootstrap() -> None:
     assert metrics.bootstrap(np.array([3.0])) == (3.0, 3.0, 3.0)
     pairs = np.array([[1.0, 2.0], [3.0, 4.0]])
     assert metrics.bootstrap(pairs, metrics.ratio_of_sums).value == pytest.approx(4 / 6)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """So small a model is faster on one, above all where cores are busy."""
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -20,17 +20,9 @@ from reverie.model.step import to_bytes, to_unit
 from reverie.model.weights import STUDENT, fingerprint, load_model, model_folder, open_backend, save_model
 from reverie.model.world_model import Context, WorldModel, causal_ages
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 FIELD = 70.0
 CONFIG = preset("test")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors are slower on two threads than on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def noisy_model(config: ModelConfig = CONFIG, seed: int = 0) -> WorldModel:

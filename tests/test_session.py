@@ -252,18 +252,9 @@ def test_voxel_truth_through_the_session(voxel):
 # The dream, of a model that has learned nothing
 
 
-@pytest.fixture
-def one_thread():
-    """torch on one thread: for so small a model more of them only wait for each other."""
+@pytest.mark.usefixtures("one_thread")
+def test_dream_future_is_exact_after_every_way_back(tmp_path):
     torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield torch
-    torch.set_num_threads(threads)
-
-
-def test_dream_future_is_exact_after_every_way_back(tmp_path, one_thread):
-    torch = one_thread
     from reverie.model.config import ModelConfig
     from reverie.model.torch_backend import TorchBackend
     from reverie.model.world_model import WorldModel

@@ -27,17 +27,9 @@ from reverie.model.world_model import Prediction, WorldModel
 from reverie.simulator.errors import ReverieError
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shard
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = preset("test")
 PLAN = ShardPlan(size=CONFIG.size, rows=160, episode=(60, 80), edit_every=20.0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors are slower on two threads than on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -147,9 +147,11 @@ class ShardSet:
         action = np.asarray(columns["actions"][target - 1 : last])
         turn, pitch, travel = camera_motion(np.asarray(columns["eye"][target - 1 : last + 1]), action)
         frames = np.asarray(columns["frames"][oldest : last + 1])
-        key, way = self._keys(shard, np.arange(target - 1, last), turn, rng)
         if starts_cold or rng.random() < WITHOUT_KEYS:
-            way = np.zeros_like(way)
+            key = np.zeros((ticks, *shard.size, 3), np.uint8)
+            way = np.zeros((ticks, recall.WAY_DIM), np.float32)
+        else:
+            key, way = self._keys(shard, np.arange(target - 1, last), turn, rng)
         return {
             "past": frames[rows - oldest],
             "known": np.int64(target - oldest),
