@@ -35,6 +35,8 @@ STEPS = ((4, 3), (2, 2))
 """Scale of the picture and Gauss-Newton steps on it."""
 OUTLIER = 0.06
 """Errors of brightness (0-1) far above this are something else that moved."""
+FRONT = 0.2
+"""Nothing nearer than this, in units of the ray, has slopes to follow."""
 DAMPING = 1e-4
 NEAREST_DEPTH = 0.3
 TRAVEL_STEPS = ((4, 3), (2, 3))
@@ -111,29 +113,44 @@ def _coarse(before: Tensor, after: Tensor, mask: Tensor) -> Tensor:
     return rotations[cost.argmin(1)]
 
 
+def _stacked(before: Tensor, mask: Tensor) -> Tensor:
+    """Brightness, its slopes and the mask [n, 4, h, w], to be looked up at once."""
+    slope_x = functional.pad(before[..., 2:] - before[..., :-2], (1, 1, 0, 0)) / 2
+    slope_y = functional.pad(before[..., 2:, :] - before[..., :-2, :], (0, 0, 1, 1)) / 2
+    return torch.cat((before, slope_x, slope_y, mask.expand_as(before)), 1)
+
+
+def _compared(
+    stack: Tensor, points: Tensor, goal: Tensor, seen: Tensor
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """What `stack` shows at camera-space points [n, h * w, 3] against brightness `goal` [n, h * w].
+
+    Returns the error, its weight (Geman and McClure's) and its slopes by each coordinate of the points, [n, h * w].
+    """
+    height, width = stack.shape[-2:]
+    grid = project(points, (height, width), FIELD_OF_VIEW).reshape(-1, height, width, 2)
+    sampled = functional.grid_sample(stack, grid, mode="bilinear", padding_mode="zeros", align_corners=False).flatten(2)
+    error = sampled[:, 0] - goal
+    weight = sampled[:, 3] * seen / (1 + (error / OUTLIER) ** 2) ** 2
+    focal = focal_length(height, FIELD_OF_VIEW)
+    x, y, z = points.unbind(-1)
+    z = z.clamp(min=FRONT)
+    gx, gy = sampled[:, 1] * focal / z, sampled[:, 2] * focal / z
+    return error, weight, (gx, gy, -(gx * x + gy * y) / z)
+
+
 def _refine(before: Tensor, after: Tensor, mask: Tensor, rotation: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Gauss-Newton: the rotations [n, 3, 3] after some steps, and the error that is left [n]."""
     height, width = before.shape[-2:]
-    focal = focal_length(height, FIELD_OF_VIEW)
     rays = pixel_rays(height, width, FIELD_OF_VIEW).reshape(1, -1, 3)
-    slope_x = functional.pad(before[..., 2:] - before[..., :-2], (1, 1, 0, 0)) / 2
-    slope_y = functional.pad(before[..., 2:, :] - before[..., :-2, :], (0, 0, 1, 1)) / 2
-    stack = torch.cat((before, slope_x, slope_y, mask.expand_as(before)), 1)
-    goal, seen = after.flatten(1), mask.flatten()
+    stack, goal, seen = _stacked(before, mask), after.flatten(1), mask.flatten()
     for step in range(steps + 1):
         points = rays @ rotation.transpose(1, 2)
-        grid = project(points, (height, width), FIELD_OF_VIEW)
-        sampled = functional.grid_sample(
-            stack, grid.reshape(-1, height, width, 2), mode="bilinear", padding_mode="zeros", align_corners=False
-        ).flatten(2)
-        error = sampled[:, 0] - goal
-        weight = sampled[:, 3] * seen / (1 + (error / OUTLIER) ** 2) ** 2
+        error, weight, (gx, gy, gz) = _compared(stack, points, goal, seen)
         if step == steps:
             return rotation, (weight * error.abs()).sum(1) / weight.sum(1).clamp(min=1.0)
         x, y, z = points.unbind(-1)
-        z = z.clamp(min=0.2)
-        gx, gy = sampled[:, 1] * focal / z, sampled[:, 2] * focal / z
-        gz = -(gx * x + gy * y) / z
+        z = z.clamp(min=FRONT)
         jacobian = torch.stack((gz * y - gy * z, gx * z - gz * x, gy * x - gx * y), -1)
         weighted = jacobian * weight.unsqueeze(-1)
         normal = weighted.transpose(1, 2) @ jacobian
@@ -225,28 +242,15 @@ def _align(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `_refine`, with the eye's travel [n, 3] in the axes of the camera before; `near` [n, h * w] is 1 / depth."""
     height, width = before.shape[-2:]
-    focal = focal_length(height, FIELD_OF_VIEW)
     rays = pixel_rays(height, width, FIELD_OF_VIEW).reshape(1, -1, 3)
-    slope_x = functional.pad(before[..., 2:] - before[..., :-2], (1, 1, 0, 0)) / 2
-    slope_y = functional.pad(before[..., 2:, :] - before[..., :-2, :], (0, 0, 1, 1)) / 2
-    stack = torch.cat((before, slope_x, slope_y, mask.expand_as(before)), 1)
-    goal, seen = after.flatten(1), mask.flatten()
+    stack, goal, seen = _stacked(before, mask), after.flatten(1), mask.flatten()
     prior = torch.diag(torch.tensor((TURN_PRIOR,) * 3 + (TRAVEL_PRIOR,) * 3))
     for step in range(steps + 1):
         turned = rays @ rotation.transpose(1, 2)
         points = turned + near.unsqueeze(-1) * moved.unsqueeze(1)
-        grid = project(points, (height, width), FIELD_OF_VIEW)
-        sampled = functional.grid_sample(
-            stack, grid.reshape(-1, height, width, 2), mode="bilinear", padding_mode="zeros", align_corners=False
-        ).flatten(2)
-        error = sampled[:, 0] - goal
-        weight = sampled[:, 3] * seen / (1 + (error / OUTLIER) ** 2) ** 2
+        error, weight, (gx, gy, gz) = _compared(stack, points, goal, seen)
         if step == steps:
             return rotation, moved, (weight * error.abs()).sum(1) / weight.sum(1).clamp(min=1.0)
-        x, y, z = points.unbind(-1)
-        z = z.clamp(min=0.2)
-        gx, gy = sampled[:, 1] * focal / z, sampled[:, 2] * focal / z
-        gz = -(gx * x + gy * y) / z
         tx, ty, tz = turned.unbind(-1)
         jacobian = torch.stack(
             (gz * ty - gy * tz, gx * tz - gz * tx, gy * tx - gx * ty, gx * near, gy * near, gz * near), -1
