@@ -187,6 +187,9 @@ def build_parser() -> Parser:
     train.add_argument("--replay", metavar="DIR", help="finetune: shards to rehearse (default: the voxel world)")
     train.add_argument("--replay-share", type=share, default=0.25, help="finetune: of all it sees (default: 0.25)")
     train.add_argument("--held", type=share, default=0.1, help="finetune: map seeds kept for judging (default: 0.1)")
+    train.add_argument(
+        "--rate", type=share, default=0.4, help="finetune: of the learning rates that fresh weights have (default: 0.4)"
+    )
     train.add_argument("--judged", type=count, default=16, help="finetune: windows judged by (default: 16)")
 
     evaluate = command("evaluate", "Measure a model's dreams against held-out true worlds.")
@@ -272,6 +275,7 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
             replay_share=options.replay_share,
             held=options.held,
             judged_windows=options.judged,
+            rate=options.rate,
         )
     from reverie.demos.train import train as run
 

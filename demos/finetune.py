@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,10 +20,10 @@ from tqdm import tqdm
 from reverie.demos.train import machine
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
-from reverie.model.training.loop import LoopConfig
-from reverie.model.training.phases import last_record, train_phase
+from reverie.model.training.loop import LoopConfig, Processes
+from reverie.model.training.phases import choose_device, last_record, train_phase
 from reverie.model.training.shards import META
-from reverie.model.weights import TEACHER, load_config, model_folder
+from reverie.model.weights import load_config, model_folder
 from reverie.simulator.clip_split import group_of, held_out, recordings
 from reverie.simulator.dream import DreamWorld
 from reverie.simulator.errors import ClipError
@@ -35,8 +34,6 @@ from reverie.simulator.judge.truth import TrueRun
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 
-RATE_FACTOR = 0.4
-"""Learning rates, as a share of those that fresh weights are trained with."""
 REHEARSAL_TIME = 0.15
 """Largest share of the time in which the voxel world is recorded for rehearsal."""
 LEAST_ROWS = 512
@@ -117,19 +114,19 @@ def finetune(
     replay_share: float = 0.25,
     held: float = 0.1,
     judged_windows: int = 16,
+    rate: float = 0.4,
     loop: LoopConfig | None = None,
     export: bool = True,
 ) -> dict[str, Any]:
     """Trains `model` on the recordings in `data` for `minutes` (judging comes on top) and writes `out/model`.
 
     `replay_share` of what it sees is the voxel world, or the shards in `replay`. `held` is the share of map seeds that
-    it is judged by and never sees. `out/report.json` and `report.md` have the figures before and after. Raises
-    ReverieError.
+    it is judged by and never sees. `rate` is the share of the learning rates that fresh weights are trained with.
+    `out/report.json` and `report.md` have the figures before and after. Under `torchrun` several processes train, the
+    first does the rest, and the others return nothing. Raises ReverieError.
     """
-    start, target = model_folder(model), Path(out)
+    start, target, processes = model_folder(model), Path(out), Processes(choose_device())
     config = load_config(start)
-    if not (start / TEACHER).is_file():
-        raise ModelError(f"{model}: has no {TEACHER}, which fine-tuning needs")
     if not Path(data).is_dir():
         raise ModelError(f"data {data!r}: fine-tuning wants a folder of recordings")
     paths = recordings(Path(data))
@@ -137,29 +134,34 @@ def finetune(
     seen = [path for path in paths if path not in kept]
     if not seen:
         raise ClipError(f"{data}: holds no recording (NAME.mp4 and NAME.jsonl) to learn from")
-    own = target / "data"
-    with tqdm(desc="reading clips", unit=" frames", disable=None) as bar:
-        if not clips_to_shards(Path(data), own, config.size, set(seen), bar.update):
-            raise ClipError(f"{data}: holds no recording that can be used")
-    began = time.perf_counter()
-    folders, seconds = [own], 60 * minutes
-    rows = rows_in(own)
-    if replay_share:
-        wanted = round(rows * replay_share / (1 - replay_share))
-        folders.append(rehearsal(replay, target / "replay", wanted, config, seed, seconds * REHEARSAL_TIME))
-    seconds = max(seconds - (time.perf_counter() - began), seconds * TRAINING_TIME)
-    rehearsed = rows_in(folders[-1]) if replay_share else 0
-
-    context = config.memory + config.past
-    runs = {"voxel": voxel_runs(judged_windows, context, config.size)}
-    if kept:
-        runs["clips"] = recorded_runs(data, judged_windows, seed, context, config.size, held)
-    before = _remembered(target / BEFORE, resume, lambda: judged(start, runs, target / "before"))
+    own, replayed = target / "data", target / "replay"
+    runs: dict[str, list[TrueRun]] = {}
+    before: dict[str, dict[str, Any]] = {}
+    seconds = 60 * minutes
+    if processes.leads:
+        with tqdm(desc="reading clips", unit=" frames", disable=None) as bar:
+            if not clips_to_shards(Path(data), own, config.size, set(seen), bar.update):
+                raise ClipError(f"{data}: holds no recording that can be used")
+        began = time.perf_counter()
+        if replay_share:
+            wanted = round(rows_in(own) * replay_share / (1 - replay_share))
+            rehearsal(replay, replayed, wanted, config, seed, seconds * REHEARSAL_TIME)
+        seconds = max(seconds - (time.perf_counter() - began), seconds * TRAINING_TIME)
+        context = config.memory + config.past
+        runs["voxel"] = voxel_runs(judged_windows, context, config.size)
+        if kept:
+            runs["clips"] = recorded_runs(data, judged_windows, seed, context, config.size, held)
+        before = _remembered(target / BEFORE, resume, lambda: judged(start, runs, target / "before"))
+    seconds = processes.agree(seconds)
+    folders = [own, replayed] if replay_share else [own]
     base = loop or LoopConfig()
-    slow = replace(base, matrix_rate=base.matrix_rate * RATE_FACTOR, other_rate=base.other_rate * RATE_FACTOR)
-    folder = train_phase("distill", folders, target, config, seconds, seed, resume, start, slow)
-    if not (folder / TEACHER).is_file():
-        shutil.copy(start / TEACHER, folder / TEACHER)
+    slow = replace(base, matrix_rate=base.matrix_rate * rate, other_rate=base.other_rate * rate)
+    folder = train_phase(
+        "distill", folders, target, config, seconds, seed, resume, start, slow, taught=False, screens=[own]
+    )
+    if not processes.leads:
+        return {}
+    rows, rehearsed = rows_in(own), rows_in(replayed) if replay_share else 0
     after = judged(folder, runs, target / "after")
     report: dict[str, Any] = {
         "from": model, "model": str(folder), "minutes": minutes, "machine": machine(), "clips": len(seen),

@@ -1,6 +1,7 @@
 """The step as ONNX files: one with fp32 arithmetic, one with the transformer in eight bits (`onnx_int8.py`).
 
-Float weights are stored as float16, to which they were rounded when saved.
+Float weights are stored as float16, to which they were rounded when saved. An export into the model's own folder reads
+them from the `model.safetensors` beside it, so that they lie there once; an export elsewhere is one file.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from reverie.model.onnx_int8 import quantised
 from reverie.model.recall import WAY_DIM
 from reverie.model.signature import INPUTS, OUTPUTS, memory_shape
 from reverie.model.step import DreamStep
-from reverie.model.weights import INT8, ONNX, load_model, model_folder
+from reverie.model.weights import INT8, ONNX, STUDENT, load_model, model_folder
 
 OPSET = 20
 
@@ -54,7 +55,7 @@ def example_inputs(config: ModelConfig, batch: int, seed: int = 0) -> dict[str, 
 def export(model: str, out: str) -> dict[str, Any]:
     """Writes `step.onnx` and `step.int8.onnx` for the model in folder (or of the name) `model` into folder `out`.
 
-    The batch size is free. Raises ModelError, also where the optional packages onnx and onnxscript are missing.
+    The batch size is free. In the model's own folder the files share its weights. Raises ModelError, also where the optional packages onnx and onnxscript are missing.
     """
     try:
         import onnx
@@ -89,12 +90,15 @@ def export(model: str, out: str) -> dict[str, Any]:
     onnx_graph.unrolled_softmax(graph.graph)
     onnx_graph.fusable_norms(graph.graph)
     rounded = quantised(graph)
-    sizes = {}
+    weights, sizes = target.with_name(STUDENT), {}
     for name, proto in ((ONNX, graph), (INT8, rounded)):
         onnx_graph.store_halves(proto.graph)
-        onnx.checker.check_model(proto)
-        onnx.save(proto, str(target.with_name(name)))
-        sizes[name] = target.with_name(name).stat().st_size
+        if weights.is_file() and weights.samefile(folder / STUDENT):
+            onnx_graph.borrow_weights(proto.graph, weights)
+        path = target.with_name(name)
+        onnx.save(proto, str(path))
+        onnx.checker.check_model(str(path))
+        sizes[name] = path.stat().st_size
     return {
         "onnx": str(target),
         "bytes": sizes[ONNX],

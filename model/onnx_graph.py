@@ -1,4 +1,5 @@
-"""What is done to an exported graph before it is stored: names, faster forms of a few patterns, float16 weights.
+"""What is done to an exported graph before it is stored: names, faster forms of a few patterns, float16 weights and
+where they lie.
 
 Works on `onnx.GraphProto`s; nothing here needs torch.
 """
@@ -6,6 +7,8 @@ Works on `onnx.GraphProto`s; nothing here needs torch.
 from __future__ import annotations
 
 import ast
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -163,6 +166,55 @@ def store_halves(graph: Any) -> None:
         casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
     for node in reversed(casts):
         graph.node.insert(0, node)
+
+
+def borrow_weights(graph: Any, file: Path) -> int:
+    """Lets the graph read those float16 weights that a safetensors `file` beside it also holds from there (ONNX's
+    external data), turned about first where it holds them so; returns how many bytes that saves.
+    """
+    from onnx import TensorProto, helper
+
+    stored = _stored_halves(file)
+    turns, saved = [], 0
+    for weight in graph.initializer:
+        if weight.data_type != TensorProto.FLOAT16 or len(weight.raw_data) < 2 * LARGE:
+            continue
+        data, name = weight.raw_data, weight.name
+        if data not in stored and len(weight.dims) == 2:
+            data = np.frombuffer(data, np.uint16).reshape(tuple(weight.dims)).T.tobytes()
+            if data in stored:
+                weight.dims[:] = weight.dims[::-1]
+                weight.name = f"{name}.turned"
+                turns.append(helper.make_node("Transpose", [weight.name], [name], perm=[1, 0]))
+        if data not in stored:
+            continue
+        saved += len(data)
+        weight.ClearField("raw_data")
+        weight.data_location = TensorProto.EXTERNAL
+        place = {"location": file.name, "offset": str(stored[data]), "length": str(len(data))}
+        weight.external_data.extend(_entry(key, value) for key, value in place.items())
+    for node in turns:
+        graph.node.insert(0, node)
+    return saved
+
+
+def _entry(key: str, value: str) -> Any:
+    from onnx import StringStringEntryProto
+
+    return StringStringEntryProto(key=key, value=value)
+
+
+def _stored_halves(file: Path) -> dict[bytes, int]:
+    """The float16 tensors of a safetensors file, and at which byte of it each begins.
+
+    The file is eight bytes that say how long its JSON header is, the header, and the tensors.
+    """
+    content = file.read_bytes()
+    begin = 8 + int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8:begin])
+    entries.pop("__metadata__", None)
+    places = [entry["data_offsets"] for entry in entries.values() if entry["dtype"] == "F16"]
+    return {content[begin + low : begin + high]: begin + low for low, high in places}
 
 
 def _shapes(graph: Any) -> dict[str, list[int | str]]:

@@ -16,7 +16,7 @@ from reverie.model.onnx_backend import PROVIDERS, OnnxBackend, choose_providers
 from reverie.model.onnx_export import example_inputs, export
 from reverie.model.signature import OUTPUTS, Backend
 from reverie.model.torch_backend import KEPT_SHAPES, TorchBackend
-from reverie.model.weights import EXPORTS, INT8, ONNX, load_model, open_backend, save_model
+from reverie.model.weights import EXPORTS, INT8, ONNX, STUDENT, load_model, open_backend, save_model
 from reverie.model.world_model import WorldModel
 from reverie.simulator.action import Action
 from reverie.simulator.dream import DreamWorld
@@ -113,6 +113,18 @@ def test_a_folder_without_eight_bits_says_so(folder: Path, tmp_path: Path) -> No
     save_model(tmp_path, CONFIG, load_model(folder).state_dict())
     with pytest.raises(ModelError, match=r"step\.int8\.onnx"):
         open_backend(tmp_path, "onnx-int8")
+
+
+@pytest.mark.parametrize("name", [ONNX, INT8])
+def test_beside_its_weights_an_export_borrows_them_and_elsewhere_it_is_whole(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    export(str(folder), str(tmp_path))
+    saved = (tmp_path / name).stat().st_size - (folder / name).stat().st_size
+    assert saved > (0.5 if name == ONNX else 0.2) * (folder / STUDENT).stat().st_size
+    inputs = example_inputs(CONFIG, 2)
+    beside, alone = (OnnxBackend(place / name, CONFIG, "cpu").run(inputs) for place in (folder, tmp_path))
+    assert all(np.array_equal(beside[output], alone[output]) for output in OUTPUTS)
 
 
 def test_slow_patterns_are_gone_and_nodes_tell_their_module(folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from reverie.model import geometry, recall
 from reverie.model.actions import ACTION_INDEX, CAMERA_SCALE
@@ -206,14 +207,15 @@ class ShardSet:
                 waiting.append(pool.submit(self.batch, rng, size, ticks, cold))
 
 
-OVERLAY_PAIRS, OVERLAY_DEGREES, OVERLAY_RATIO = 300, 3.0, 0.3
+OVERLAY_PAIRS, OVERLAY_DEGREES, OVERLAY_RATIO, OVERLAY_GAP = 300, 3.0, 0.3, 3
 
 
 def find_overlay(shards: ShardSet, seed: int = 0) -> Tensor:
     """What is painted on the screen: float32 [h, w], 1 for pixels that stay where they are when the camera turns.
 
     Over pairs of frames with a turn between them, those which the frame before explains far better as it stands than
-    turned with the camera. Zero where too few pairs turn.
+    turned with the camera, and those which they cut off from the middle of the picture, such as the plain inside of a
+    hand. Zero where too few pairs turn.
     """
     config = shards.config
     rng = np.random.default_rng(seed)
@@ -231,5 +233,24 @@ def find_overlay(shards: ShardSet, seed: int = 0) -> Tensor:
         turned += (geometry.warp(before, grid) - after).abs().mean((0, 1)) * seen
         used += 1
         if used == OVERLAY_PAIRS:
-            return (still < OVERLAY_RATIO * turned).float()
+            return _cut_off(still < OVERLAY_RATIO * turned).float()
     return torch.zeros(config.size)
+
+
+def _cut_off(wall: Tensor) -> Tensor:
+    """bool [h, w]: the pixels of `wall`, and those that nothing OVERLAY_GAP + 1 wide reaches from the middle third."""
+    height, width = wall.shape
+    closed = _grown(wall, OVERLAY_GAP)
+    reached = torch.zeros_like(wall)
+    reached[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3] = True
+    reached &= ~closed
+    while True:
+        wider = _grown(reached, 1) & ~closed
+        if torch.equal(wider, reached):
+            return wall | ~_grown(reached, OVERLAY_GAP)
+        reached = wider
+
+
+def _grown(mask: Tensor, pixels: int) -> Tensor:
+    """A mask [h, w] with all that is at most so many pixels away from it."""
+    return functional.max_pool2d(mask[None].float(), 2 * pixels + 1, 1, pixels)[0] > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,8 +83,8 @@ def dynamics_losses(model: WorldModel, batch: Batch, generator: torch.Generator)
     return {**losses, **fact_losses(out, batch, config)}
 
 
-def distill_losses(teacher: WorldModel, steps: int) -> Losses:
-    """A student that takes `steps` steps where `teacher` takes many.
+def distill_losses(teacher: WorldModel | None, steps: int) -> Losses:
+    """A student that takes `steps` steps where `teacher` takes many, or learns without one.
 
     Some windows of a batch are dreamed by the student first and their true frames asked for from that past (errors of
     its own kind, as in LIVE, arXiv 2602.03747); of the others the target is now and then where the teacher's path from
@@ -96,7 +96,7 @@ def distill_losses(teacher: WorldModel, steps: int) -> Losses:
         b, t = batch.action.shape[:2]
         device = batch.action.device
         own = round(b * OWN_PAST + float(torch.rand((), generator=generator, device=device)) - 0.5)
-        taught = bool(torch.rand((), generator=generator, device=device) < TEACHER_TARGETS)
+        taught = float(torch.rand((), generator=generator, device=device)) < TEACHER_TARGETS
         ages = causal_ages(b, t, config.memory, device)
         clean = torch.zeros(b, device=device)
         true = conditions(batch, config.history, clean, generator)
@@ -112,21 +112,27 @@ def distill_losses(teacher: WorldModel, steps: int) -> Losses:
         size = torch.full_like(level, 1 / steps)
         noise = torch.randn(true.target.shape, generator=generator, device=device)
         target = true.target
-        if taught and own < b:
+        if teacher is not None and taught and own < b:
             rest = Context(*(item[own:] for item in true.context))
-
-            def denoise(z: Tensor, at: float, by: float) -> Tensor:
-                levels, sizes = (torch.full_like(level[own:], number) for number in (at, 1 / config.finest))
-                return teacher(z, levels, sizes, rest, ages[own:]).frame.float()
-
-            with torch.no_grad():
-                target = torch.cat((target[:own], flow.sample(denoise, noise[own:], TEACHER_STEPS)))
+            taught_by = teacher_path(teacher, noise[own:], rest, ages[own:])
+            target = torch.cat((target[:own], taught_by))
         z = flow.noised(target, noise, level)
         out = model(z, level, size, given.context, ages)
         losses = frame_losses(out.frame.float(), target, given.before, usable_frames(batch))
         return {**losses, **fact_losses(out, batch, config)}
 
     return losses
+
+
+@torch.no_grad()
+def teacher_path(teacher: WorldModel, noise: Tensor, context: Context, ages: Tensor) -> Tensor:
+    """Where the path of a teacher from `noise` [b, t, 3, h, w] ends after TEACHER_STEPS steps."""
+
+    def denoise(z: Tensor, at: float, by: float) -> Tensor:
+        levels, sizes = (torch.full(z.shape[:2], number, device=z.device) for number in (at, 1 / teacher.config.finest))
+        return teacher(z, levels, sizes, context, ages).frame.float()
+
+    return flow.sample(denoise, noise, TEACHER_STEPS)
 
 
 def _sampler(shards: ShardSet, steps: int, device: torch.device) -> Callable[[WorldModel, Path], None]:
@@ -155,11 +161,15 @@ def train_phase(
     resume: bool = False,
     init: Path | None = None,
     loop: LoopConfig | None = None,
+    taught: bool = True,
+    screens: Sequence[Path] = (),
 ) -> Path:
     """Runs one phase on the shards in `folders` and writes its weights into the model folder `out/model`.
 
     `init` names a model folder to start from instead of fresh weights. The distill phase starts from, and learns from,
-    the teacher in `out/model`. Raises ModelError.
+    the teacher in `out/model` or in `init`; not `taught`, it goes on from the student in `init` alone. The overlay is
+    looked for in `folders` where the model has none, and in those of `screens` in any case: what they show is added if
+    there are other `folders` too, and taken instead if not. Raises ModelError.
     """
     device = choose_device()
     loop = loop or LoopConfig()
@@ -173,16 +183,14 @@ def train_phase(
         losses: Losses = dynamics_losses
         steps, file = config.finest, TEACHER
     else:
-        source = target if (target / TEACHER).is_file() else init
-        teacher = load_model(source or target, TEACHER)
-        teacher.to(device).eval().requires_grad_(False)
-        student = init if init is not None and (init / STUDENT).is_file() and source is init else None
-        model = load_model(student, STUDENT) if student else load_model(source or target, TEACHER)
+        source = init if init and not (target / TEACHER).is_file() else target
+        teacher = load_model(source, TEACHER).to(device).requires_grad_(False) if taught else None
+        goes_on = source is init and (source / STUDENT).is_file()
+        model = load_model(source, STUDENT if goes_on or not taught else TEACHER)
         model.requires_grad_(True)
         steps, losses, file = config.steps, distill_losses(teacher, config.steps), STUDENT
         loop = replace(loop, ticks=STUDENT_TICKS)
-    if not model.overlay.any():
-        model.overlay.copy_(find_overlay(shards, seed))
+    _learn_screen(model, shards, screens, seed)
     average = run_phase(
         phase, model, shards.batches(rng, loop.batch, loop.ticks, loop.cold), losses, loop, out / phase,
         seconds, seed, device, resume, _sampler(shards, steps, device),
@@ -193,6 +201,18 @@ def train_phase(
             save_model(target, config, average.state_dict(), STUDENT)
     processes.wait()
     return target
+
+
+def _learn_screen(model: WorldModel, shards: ShardSet, screens: Sequence[Path], seed: int) -> None:
+    """Finds what is painted on the screen (`train_phase` says where) and tells the model."""
+    if not screens:
+        if not model.overlay.any():
+            model.overlay.copy_(find_overlay(shards, seed))
+        return
+    found = find_overlay(ShardSet(screens, shards.config), seed)
+    if found.any():
+        others = set(shards.folders) - set(screens)
+        model.overlay.copy_(torch.maximum(model.overlay, found) if others else found)
 
 
 def last_record(folder: Path) -> dict:
