@@ -24,7 +24,7 @@ from reverie.model.training.loop import LoopConfig, Processes
 from reverie.model.training.phases import choose_device, last_record, train_phase
 from reverie.model.training.shards import META
 from reverie.model.weights import load_config, model_folder
-from reverie.simulator.clip_split import group_of, held_out, recordings
+from reverie.simulator.clip_split import groups_of, held_out, recordings
 from reverie.simulator.dream import DreamWorld
 from reverie.simulator.errors import ClipError
 from reverie.simulator.judge import truth
@@ -166,7 +166,7 @@ def finetune(
     report: dict[str, Any] = {
         "from": model, "model": str(folder), "minutes": minutes, "machine": machine(), "clips": len(seen),
         "ticks": rows, "rehearsed_ticks": rehearsed, "rehearsed_share": round(rehearsed / (rows + rehearsed), 3),
-        "held": sorted({group_of(path) for path in kept}), "before": before, "after": after,
+        "held": sorted({groups_of(paths)[path] for path in kept}), "before": before, "after": after,
         "change": _changes(before, after), "last": last_record(target / "distill"),
     }  # fmt: skip
     (target / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")

@@ -2,6 +2,7 @@
 
 python -m reverie.demos.readers                      # measures the readers that ship and prints JSON
 python -m reverie.demos.readers --card               # and writes CARD.md beside their weights
+python -m reverie.demos.readers --data CLIPS --card  # readers of another game, on its held-out recordings
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from reverie.demos.train import READERS_HELD
 from reverie.model.errors import ReverieError
+from reverie.model.motion import SIZE
 from reverie.model.readers import SHIPPED, Readers, fitted
 from reverie.model.training.lessons import SCALARS
 from reverie.simulator.judge import frechet, reading, tasks, truth
 from reverie.simulator.judge.feats import NAMES, feat_runs
 from reverie.simulator.judge.figures import DIGITS, bar
+from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.lessons import scalars_of, view_of
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 
@@ -27,6 +31,8 @@ CLIPS, FEATS_EACH = 64, 8
 FEATS_FROM = HELD_OUT_SEED + 30_000
 """Worlds other than those of `reverie evaluate`."""
 COMMAND = "python -m reverie.demos.readers --card"
+RECORDED_COMMAND = "python -m reverie.demos.readers --data DIR --card"
+LUANTI = SHIPPED.with_name(f"{SHIPPED.name}-luanti")
 AHEAD = 2
 """Frames before the first that is read."""
 
@@ -59,6 +65,24 @@ def measure(readers: Readers, clips: int = CLIPS, each: int = FEATS_EACH) -> dic
         feats = feat_runs(world, FEATS_FROM, each, 1, progress.update)
     right = tasks.judged(readers, feats, np.stack([run.seen for run in feats]))
     return report | tasks.figures(feats, right, "true_")
+
+
+def measure_recorded(readers: Readers, data: str, clips: int = CLIPS) -> dict[str, Any]:
+    """The figures of readers of another game on `clips` windows of the recordings in `data` that training leaves out.
+
+    Beside them those of the readers that ship for the voxel world, on the same frames.
+    """
+    runs = recorded_runs(data, clips, 0, AHEAD, SIZE, READERS_HELD)
+    true = np.stack([run.frames for run in runs if run.frames is not None])
+    seen = np.concatenate((np.stack([run.first for run in runs])[:, None], true), 1)
+    actions = np.stack([run.actions for run in runs])
+    known = [run.effect for run in runs if run.effect is not None]
+    effect = np.stack(known) if len(known) == len(runs) else None
+    report: dict[str, Any] = {"clips": len(runs), "readable": list(readers.readable)}
+    report |= reading.figures(reading.read_back(readers, seen, actions, effect), "true_")
+    unadapted = Readers.load()
+    unadapted.hotbar = readers.hotbar
+    return report | reading.figures(reading.read_back(unadapted, seen, actions, effect), "unadapted_")
 
 
 def still(readers: Readers, frames: np.ndarray, known: np.ndarray, kinds: np.ndarray) -> dict[str, Any]:
@@ -119,6 +143,41 @@ def card(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def recorded_card(report: dict[str, Any]) -> str:
+    """The model card of readers of another game, in Markdown."""
+    ci = report["true_action_f1_ci"]
+    lines = [
+        "# Readers of Luanti's recordings",
+        "",
+        "The readers in `../readers`, whose action reader was trained further on recordings of Luanti by",
+        "`reverie train readers --data DIR`; the rest is theirs. Trained on footage that shows media of Minetest Game:",
+        "© Minetest Game contributors, CC BY-SA 4.0.",
+        "",
+        f"On {report['clips']} true windows of 32 ticks from map seeds that training leaves out, measured and written",
+        f"by `{RECORDED_COMMAND}`:",
+        "",
+        "| figure | these readers | the voxel world's |",
+        "|---|---|---|",
+        f"| F1 of all keys | {report['true_action_f1']} ({ci[0]} to {ci[1]}) | {report['unadapted_action_f1']} |",
+    ]
+    others = report["unadapted_action_f1_keys"]
+    lines += [
+        f"| … {key} | {value} | {others[key]} |"
+        for key, value in report["true_action_f1_keys"].items()
+        if value is not None
+    ]
+    lines += [
+        f"| median camera error of turned ticks, degrees | {report['true_camera_deg']} | "
+        f"{report['unadapted_camera_deg']} |",
+        "",
+        "Walking keys count where the eye moved along the ground by 2 cm, jumping where it rose by that, the right",
+        "button where a block was placed. Which of two keys that work against each other did nothing is not known, and",
+        "a key that was held and overruled counts: part of what is missing to 1. The chosen slot is not read.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Prints the figures as one line of JSON. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -126,11 +185,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clips", type=int, default=CLIPS)
     parser.add_argument("--feats", type=int, default=FEATS_EACH, help="runs of each feat")
     parser.add_argument("--card", action="store_true", help="write CARD.md beside the weights")
+    parser.add_argument("--data", metavar="DIR", help="recordings of the game that the readers are for")
     options = parser.parse_args(arguments)
+    if options.data and options.readers == SHIPPED:
+        options.readers = LUANTI
     try:
-        report = measure(Readers.load(options.readers), options.clips, options.feats)
+        readers = Readers.load(options.readers)
+        if options.data:
+            report = measure_recorded(readers, options.data, options.clips)
+            text = recorded_card(report)
+        else:
+            report = measure(readers, options.clips, options.feats)
+            text = card(report)
         if options.card:
-            (options.readers / "CARD.md").write_text(card(report), "utf-8")
+            (options.readers / "CARD.md").write_text(text, "utf-8")
     except (ReverieError, OSError) as error:
         print(f"readers: {error}", file=sys.stderr)
         return 2

@@ -189,19 +189,27 @@ def write(path: Path, pictures: Sequence[np.ndarray], lines: Sequence[dict[str, 
 
 
 def record(
-    out: Path, clips: int, ticks: int, seed: int, instances: int, size: tuple[int, int] = (96, 160)
+    out: Path,
+    clips: int,
+    ticks: int,
+    seed: int,
+    instances: int,
+    size: tuple[int, int] = (96, 160),
+    clips_per_map: int = 2,
 ) -> dict[str, Any]:
-    """Writes `clips` clips, `instances` at a time; clip i plays on map seed + i // 2. Raises ReverieError."""
+    """Writes `clips` clips, `instances` at a time; clip i plays on map seed + i // clips_per_map.
+
+    Raises ReverieError.
+    """
     from tqdm import tqdm
 
     picture = (WINDOW[0] - 2 * COUNTER_ROWS, WINDOW[1])
     if picture[0] % size[0] or picture[1] % size[1] or picture[0] // size[0] != picture[1] // size[1]:
         raise ClipError(f"size {size[1]}x{size[0]}: frames of {picture[1]}x{picture[0]} cannot be averaged to it")
     out.mkdir(parents=True, exist_ok=True)
+    maps = [seed + index // clips_per_map for index in range(clips)]
     plans = [
-        Plan(
-            out / f"luanti-s{seed + index // 2}-{index:03d}-{index % instances}", seed + index // 2, index, ticks, size
-        )
+        Plan(out / f"luanti-s{maps[index]}-{index:03d}-{index % instances}", maps[index], index, ticks, size)
         for index in range(clips)
     ]
     todo = [plan for plan in plans if not plan.path.with_name(plan.path.name + ".jsonl").exists()]
@@ -242,12 +250,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--clips", type=whole(1), default=20)
     parser.add_argument("--ticks", type=whole(1), default=600)
-    parser.add_argument("--seed", type=whole(0), default=1, help="of the first map; two clips are played on each")
+    parser.add_argument("--seed", type=whole(0), default=1, help="of the first map")
+    parser.add_argument("--clips-per-map", type=whole(1), default=2, metavar="N", help="then comes the next seed")
     parser.add_argument("--instances", type=whole(1), default=2, help="engines at once")
     parser.add_argument("--size", type=frame_size, default=(96, 160), help="160x96 (default) or 320x192")
     options = parser.parse_args(arguments)
     try:
-        result = record(options.out, options.clips, options.ticks, options.seed, options.instances, options.size)
+        result = record(
+            options.out, options.clips, options.ticks, options.seed, options.instances, options.size,
+            options.clips_per_map,
+        )  # fmt: skip
     except (ReverieError, OSError) as error:
         return complain(error)
     print(json.dumps(result))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from reverie.model.config import ModelConfig, preset
 from reverie.model.errors import ModelError
+from reverie.model.training.lessons import LESSON
 from reverie.model.training.phases import PHASES, last_record, train_phase
 from reverie.model.training.shards import META
 from reverie.model.weights import model_folder
@@ -27,6 +29,8 @@ MOST_SHARDS = 4096
 READERS = "readers"
 """Not a phase of a preset: the networks that judge dreams (`reverie.model.readers`)."""
 READERS_RECORDING_SHARE = 0.25
+READERS_HELD = 0.1
+"""Share of map seeds that readers of another game are judged by."""
 FEAT_WORLDS = 48
 """Worlds in which the sixteen feats are recorded for the readers."""
 FEAT_STREAM = 9
@@ -59,8 +63,11 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
 
 
 def train_readers(data: str, out: Path, minutes: float, seed: int) -> dict[str, Any]:
-    """Trains the judge's readers on recordings of the voxel world; they are in `out/model`. Raises ModelError."""
-    from reverie.model.training.lessons import LESSON
+    """Trains the judge's readers on recordings of the voxel world, or those that ship further on a folder of clips of
+    another game; they are in `out/model`. Raises ModelError.
+    """
+    if Path(data).is_dir() and not any(Path(data).glob(f"*/{META}")):
+        return _adapt_readers(Path(data), out, 60 * minutes, seed)
     from reverie.model.training.readers import FEATS, train_readers
     from reverie.simulator.judge.feats import NAMES, record_feats
     from reverie.simulator.lessons import write_lesson
@@ -69,12 +76,7 @@ def train_readers(data: str, out: Path, minutes: float, seed: int) -> dict[str, 
     config, seconds = preset("tiny"), 60 * minutes
     began = time.perf_counter()
     (shards,) = gather(data, out, config, seconds * READERS_RECORDING_SHARE, seed)
-    with tqdm(desc="lessons", unit=" shards") as bar:
-        for meta in sorted(shards.glob(f"*/{META}")):
-            lesson = out / "lessons" / meta.parent.name
-            if not (lesson / LESSON).is_file():
-                write_lesson(meta.parent, lesson)
-            bar.update()
+    _write_lessons(shards, out / "lessons", write_lesson)
     feats = out / FEATS
     if not feats.is_file():
         worlds = np.random.default_rng([seed, FEAT_STREAM]).integers(HELD_OUT_SEED, size=FEAT_WORLDS)
@@ -82,6 +84,33 @@ def train_readers(data: str, out: Path, minutes: float, seed: int) -> dict[str, 
             record_feats(feats, worlds.tolist(), config.size, bar.update)
     left = max(seconds - (time.perf_counter() - began), seconds * READERS_RECORDING_SHARE)
     return train_readers(shards, out / "lessons", feats, out, left, seed)
+
+
+def _adapt_readers(clips: Path, out: Path, seconds: float, seed: int) -> dict[str, Any]:
+    """On the recordings that `held_out` does not keep for judging."""
+    from reverie.model.readers import Readers
+    from reverie.model.training.readers import adapt_readers
+    from reverie.simulator.clip_split import held_out, recordings
+    from reverie.simulator.lessons import write_clip_lesson
+
+    began = time.perf_counter()
+    paths = recordings(clips)
+    learned = set(paths) - held_out(paths, READERS_HELD)
+    if clips_to_shards(clips, out / "data", preset("tiny").size, learned) == 0:
+        raise ModelError(f"{clips}: holds neither training shards nor clips")
+    _write_lessons(out / "data", out / "lessons", write_clip_lesson)
+    left = max(seconds - (time.perf_counter() - began), seconds * READERS_RECORDING_SHARE)
+    return adapt_readers(Readers.load(), out / "data", out / "lessons", out, left, seed)
+
+
+def _write_lessons(shards: Path, out: Path, write: Callable[[Path, Path], int]) -> None:
+    """A lesson for each shard that has none."""
+    with tqdm(desc="lessons", unit=" shards") as bar:
+        for meta in sorted(shards.glob(f"*/{META}")):
+            lesson = out / meta.parent.name
+            if not (lesson / LESSON).is_file():
+                write(meta.parent, lesson)
+            bar.update()
 
 
 def machine() -> str:

@@ -55,7 +55,8 @@ def example_inputs(config: ModelConfig, batch: int, seed: int = 0) -> dict[str, 
 def export(model: str, out: str) -> dict[str, Any]:
     """Writes `step.onnx` and `step.int8.onnx` for the model in folder (or of the name) `model` into folder `out`.
 
-    The batch size is free. In the model's own folder the files share its weights. Raises ModelError, also where the optional packages onnx and onnxscript are missing.
+    The batch size is free. In the model's own folder the files share its weights. Raises ModelError, also
+    where the optional packages onnx and onnxscript are missing.
     """
     try:
         import onnx

@@ -249,10 +249,13 @@ class Readers:
         feats: FeatReader,
         thresholds: Sequence[float],
         names: Sequence[str],
+        hotbar: bool = True,
     ) -> None:
-        """`thresholds` are the logits above which a button counts as held; `names` those of the feats."""
+        """`thresholds` are the logits above which a button counts as held; `names` those of the feats; `hotbar` says
+        whether the hotbar is drawn where `motion.slots` looks for it.
+        """
         self.action_reader, self.feature_reader, self.feat_reader = actions.eval(), features.eval(), feats.eval()
-        self.thresholds, self.names = tuple(thresholds), tuple(names)
+        self.thresholds, self.names, self.hotbar = tuple(thresholds), tuple(names), hotbar
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Readers:
@@ -267,7 +270,7 @@ class Readers:
             names = [str(name) for name in config["feats"]]
             readers = cls(
                 ActionReader(int(config["width"])), features, FeatReader(features.widths[2], len(names)),
-                [float(level) for level in config["thresholds"]], names,
+                [float(level) for level in config["thresholds"]], names, bool(config.get("hotbar", True)),
             )  # fmt: skip
             for prefix, network in readers._networks().items():
                 part = {key[len(prefix) + 1 :]: value for key, value in weights.items() if key.startswith(prefix + ".")}
@@ -284,6 +287,7 @@ class Readers:
         config = {
             "width": self.action_reader.width, "widths": list(self.feature_reader.widths),
             "thresholds": [round(level, 4) for level in self.thresholds], "feats": list(self.names),
+            "hotbar": self.hotbar,
         }  # fmt: skip
         (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", "utf-8")
         weights = {
@@ -299,7 +303,7 @@ class Readers:
     @property
     def readable(self) -> tuple[str, ...]:
         """The keys that are read."""
-        return (*BUTTONS, "hotbar")
+        return (*BUTTONS, "hotbar") if self.hotbar else BUTTONS
 
     @torch.inference_mode()
     def read_actions(self, frames: np.ndarray) -> Readings:

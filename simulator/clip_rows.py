@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.model.training.lessons import KEYS
 from reverie.simulator.clip_lines import TICK_MS
 from reverie.simulator.clips import Clip
 from reverie.simulator.world import EVENTS
@@ -14,6 +15,9 @@ EYE_HEIGHT: dict[str, float] = {"luanti": 1.625, "reverie": 1.62}
 """Metres above the feet, by layout. Places in VPT's files are the server's, not those of the picture, and not used."""
 LATE_MS = 25.0
 """A tick that lasted longer or shorter by more than this is no step to learn from, or to be judged by."""
+EFFECT_OF_HANDS = 1.0
+WALKING: tuple[str, ...] = ("forward", "back", "left", "right", "sneak", "sprint")
+"""Keys that are seen by how far the eye moves along the ground."""
 LEAP_METRES = 4.0
 """Who moves farther in a tick was carried there, and something else begins."""
 
@@ -45,6 +49,35 @@ def clip_episodes(clip: Clip) -> np.ndarray:
     if clip.poses is not None:
         starts[1:] |= np.linalg.norm(np.diff(clip.poses[:, :3], axis=0), axis=1) > LEAP_METRES
     return np.cumsum(starts).astype(np.int32)
+
+
+def clip_effects(clip: Clip) -> np.ndarray | None:
+    """float32 [T, len(KEYS)]: what each key of `KEYS`, if held, did at each tick, as far as places and events tell it.
+
+    `row_effects` says how; None where places are unknown. The last tick is not known to do anything.
+    """
+    eyes = clip_eyes(clip)[:, :3]
+    if not np.isfinite(eyes).all():
+        return None
+    events = clip.events or [[] for _ in range(len(clip))]
+    return row_effects(eyes, np.array([any(one.get("type") == "place" for one in tick) for tick in events]))
+
+
+def row_effects(eyes: np.ndarray, placed: np.ndarray) -> np.ndarray:
+    """The same from places [T, 3] and whether a block was placed at each tick, bool [T].
+
+    Walking keys did what the eye moved along the ground, jumping what it rose, in metres; the right button placed
+    something or nothing, the left one swings the arm at least. Keys that work against each other cannot be told apart,
+    as `reverie.simulator.lessons.effect_of` can in a world that may be played twice.
+    """
+    way = np.diff(eyes, axis=0, append=eyes[-1:])
+    effects = np.full((len(eyes), len(KEYS)), EFFECT_OF_HANDS, np.float32)
+    for key in WALKING:
+        effects[:, KEYS.index(key)] = np.hypot(way[:, 0], way[:, 2])
+    effects[:, KEYS.index("jump")] = np.maximum(way[:, 1], 0)
+    effects[:, KEYS.index("use")] = EFFECT_OF_HANDS * placed
+    effects[-1] = 0
+    return effects
 
 
 def clip_late(clip: Clip) -> np.ndarray:

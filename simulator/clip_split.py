@@ -29,16 +29,22 @@ def group_of(path: Path) -> str:
     return path.stem if seed is None else f"s{seed}"
 
 
+def groups_of(paths: Iterable[Path]) -> dict[Path, str]:
+    """The group of each recording (`group_of`); where all are of one seed, each is a group."""
+    named = {path: group_of(path) for path in paths}
+    return named if len(set(named.values())) > 1 else {path: path.stem for path in named}
+
+
 def held_out(paths: Iterable[Path], share: float) -> set[Path]:
     """The recordings of about `share` of all groups, at least one group of two or more; none for a share of 0.
 
-    Groups are ordered by the SHA-256 of their names and the first are held out. Raises ClipError for a share that is
-    not from 0 to below 1.
+    Groups (`groups_of`) are ordered by the SHA-256 of their names and the first are held out. Raises ClipError for a
+    share that is not from 0 to below 1.
     """
     if not 0 <= share < 1:
         raise ClipError(f"cannot hold out a share of {share} of the recordings; it must be from 0 to below 1")
-    paths = list(paths)
-    groups = sorted({group_of(path) for path in paths}, key=lambda name: hashlib.sha256(name.encode()).digest())
+    named = groups_of(paths)
+    groups = sorted(set(named.values()), key=lambda name: hashlib.sha256(name.encode()).digest())
     count = min(max(1, round(share * len(groups))), len(groups) - 1) if share else 0
     chosen = set(groups[: max(0, count)])
-    return {path for path in paths if group_of(path) in chosen}
+    return {path for path, group in named.items() if group in chosen}

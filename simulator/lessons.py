@@ -24,15 +24,17 @@ from typing import Any
 import numpy as np
 
 from reverie.model.errors import ModelError
-from reverie.model.training.lessons import GRID, KEYS, LESSON, LOOK_EVERY, SCALARS, UNSEEN
+from reverie.model.training.lessons import GRID, KEYS, LESSON, LOOK_EVERY, SCALARS, UNKNOWN, UNSEEN
 from reverie.model.training.shards import META, Shard
 from reverie.simulator.action import Action
+from reverie.simulator.clip_rows import row_effects
 from reverie.simulator.shards import ShardPlan, play_shard
 from reverie.simulator.voxel import physics
 from reverie.simulator.voxel.blocks import BLOCK_ID, FIELD_OF_VIEW, VIEW_DISTANCE
 from reverie.simulator.voxel.interact import block_at, eye_in_water
 from reverie.simulator.voxel.render import cast
 from reverie.simulator.voxel.world import VoxelState, VoxelWorld
+from reverie.simulator.world import EVENTS
 
 ORIGIN = re.compile(r"voxel world, seed (\d+), shard (\d+)")
 HANDS = ("attack", "use", "hotbar")
@@ -111,6 +113,27 @@ def view_of(state: VoxelState, size: tuple[int, int]) -> tuple[np.ndarray, np.nd
     return kinds, faces
 
 
+def write_clip_lesson(folder: Path, out: Path) -> int:
+    """Writes what is known of a shard that was made of a recording, its keys' effects (`row_effects`), to `out`;
+    returns its ticks. Of what is in view nothing is known. Raises ModelError where its places are not.
+    """
+    shard = Shard.open(folder)
+    eyes = np.asarray(shard.columns["eye"][: shard.rows, :3])
+    if not np.isfinite(eyes).all():
+        raise ModelError(f"{folder}: does not tell where the player was; readers cannot learn from it")
+    events = np.asarray(shard.columns["events"][: shard.rows, EVENTS.index("place")]) > 0
+    placed = np.append(events[1:], False)  # a row tells what happened on the way to it
+    columns: dict[str, np.ndarray] = {
+        "effect": row_effects(eyes, placed).astype(np.float16),
+        "scalars": np.zeros((shard.rows, len(SCALARS)), np.float32),
+        "kinds": np.full((shard.rows, *GRID), UNSEEN, np.uint8),
+        "faces": np.full((shard.rows, *GRID), UNSEEN, np.uint8),
+    }
+    columns["scalars"][:, SCALARS.index("swing")] = UNKNOWN
+    _save(out, columns)
+    return shard.rows
+
+
 def write_lesson(folder: Path, out: Path, plan: ShardPlan | None = None) -> int:
     """Plays the shard in `folder` again and writes its lesson to `out`; returns its ticks.
 
@@ -136,7 +159,11 @@ def write_lesson(folder: Path, out: Path, plan: ShardPlan | None = None) -> int:
         columns["scalars"][row] = scalars_of(world, played.state)
         if row % LOOK_EVERY == 0:
             columns["kinds"][row], columns["faces"][row] = view_of(played.state, shard.size)
+    _save(out, columns)
+    return shard.rows
+
+
+def _save(out: Path, columns: dict[str, np.ndarray]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with (out / LESSON).open("wb") as file:
         np.savez(file, **columns)  # type: ignore[arg-type]
-    return shard.rows

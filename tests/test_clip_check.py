@@ -226,6 +226,8 @@ def test_whole_seeds_are_held_out_and_everybody_chooses_the_same(tmp_path: Path)
     assert held_out(reversed(paths), 0.1) == chosen
     assert held_out(paths, 0) == set()
     assert seed_of(Path("mine.mp4")) is None and len(held_out([Path("a.mp4"), Path("b.mp4")], 0.1)) == 1
+    one_map = [Path(f"luanti-s7-{n}-0.mp4") for n in range(20)]
+    assert len(held_out(one_map, 0.1)) == 2 and held_out(one_map[:1], 0.5) == set()
     with pytest.raises(ClipError):
         held_out(paths, 1.0)
 

@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from reverie.demos.train import READERS_HELD, train
 from reverie.model import motion
 from reverie.model.errors import ModelError
 from reverie.model.readers import BUTTONS, FEAT_FRAMES, SHIPPED, Readers, effective, fitted, look
 from reverie.model.training import readers as training
-from reverie.model.training.lessons import GRID, KEYS, LESSON, SCALARS, UNSEEN, load_lesson
+from reverie.model.training.lessons import GRID, KEYS, LESSON, SCALARS, UNKNOWN, UNSEEN, load_lesson
 from reverie.model.training.shards import Shard
 from reverie.simulator.action import IDLE, Action
+from reverie.simulator.clip_rows import row_effects
 from reverie.simulator.judge import feats, frechet, reading, tasks, truth
+from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.lessons import effect_of, write_lesson
+from reverie.simulator.record import record
 from reverie.simulator.shards import ShardPlan, write_shard
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 
@@ -145,6 +149,34 @@ def test_readers_are_trained_and_saved(tmp_path: Path) -> None:
     assert len(opened.thresholds) == len(BUTTONS)
     with pytest.raises(ModelError, match="no recordings"):
         training.train_readers(tmp_path, tmp_path, tmp_path / "feats.npz", tmp_path / "out", 1.0)
+
+
+def test_places_and_events_tell_what_keys_of_a_recording_did() -> None:
+    eyes = np.array([(0, 0, 0), (0.2, 0, 0), (0.2, 0.4, 0), (0.2, 0, 0), (0.2, 0, 0)], float)
+    found = row_effects(eyes, np.array([False, False, True, False, True]))
+    columns = {key: found[:, KEYS.index(key)].tolist() for key in KEYS}
+    assert columns["forward"] == columns["sneak"] == pytest.approx([0.2, 0, 0, 0, 0])
+    assert columns["jump"] == pytest.approx([0, 0.4, 0, 0, 0])  # falling is not the key's doing
+    assert columns["use"] == [0, 0, 1, 0, 0] and columns["attack"] == [1, 1, 1, 1, 0]
+
+
+def test_readers_of_another_game_learn_from_its_recordings(tmp_path: Path, readers: Readers) -> None:
+    record(tmp_path / "clips", episodes=3, ticks=120, seed=5)
+    done = train("readers", data=str(tmp_path / "clips"), out=str(tmp_path / "out"), minutes=0.05)
+    assert done["shards"] == 2  # one map seed is kept for judging
+    lesson = load_lesson(next((tmp_path / "out" / "lessons").iterdir()))
+    assert (lesson["scalars"][:, SCALARS.index("swing")] == UNKNOWN).all() and (lesson["kinds"] == UNSEEN).all()
+    own = Readers.load(Path(done["model"]))
+    assert own.readable == BUTTONS and "hotbar" in readers.readable
+    assert torch.equal(own.feature_reader.cells.weight, readers.feature_reader.cells.weight)
+    assert not torch.equal(own.action_reader.head[-1].weight, readers.action_reader.head[-1].weight)
+    frames, actions, effect = (part[:2] for part in clips())
+    assert reading.read_back(own, frames, actions, effect).counts.shape == (2, len(BUTTONS), 2)
+    held = recorded_runs(str(tmp_path / "clips"), 4, 0, 2, (96, 160), READERS_HELD)
+    assert all(run.effect is not None and run.effect.shape == (len(run.actions), len(KEYS)) for run in held)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="neither training shards nor clips"):
+        train("readers", data=str(tmp_path / "empty"), out=str(tmp_path / "x"), minutes=0.01)
 
 
 def test_a_mirror_swaps_left_and_right(readers: Readers) -> None:

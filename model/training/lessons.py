@@ -16,7 +16,8 @@ SCALARS: tuple[str, ...] = ("pitch", "sun", "east", "slot", "swing", "crack", "w
 under work is, 0-1; eyes under water; kinds of the block under the crosshair and under the feet."""
 GRID = (6, 10)
 LOOK_EVERY = 3
-UNSEEN = 255
+UNSEEN, UNKNOWN = 255, -1
+"""Stand for kinds and faces that were not looked at, and for scalars that nobody knows."""
 
 
 def load_lesson(folder: Path) -> dict[str, np.ndarray]:

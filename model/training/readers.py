@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from reverie.model.readers import (
     effective,
     look,
 )
-from reverie.model.training.lessons import KEYS, LESSON, SCALARS, UNSEEN, load_lesson
+from reverie.model.training.lessons import KEYS, LESSON, SCALARS, UNKNOWN, UNSEEN, load_lesson
 from reverie.model.training.shards import META, Shard
 
 SEGMENT = 48
@@ -41,6 +42,8 @@ KEPT_BACK = 0.1
 """Share of the pieces that thresholds are chosen on, after training on the others."""
 SHARES = {"features": 0.45, "observing": 0.25, "actions": 0.2, "feats": 0.1}
 """How the time for training is divided."""
+OBSERVING = 0.6
+"""Share of the time in which readers that are trained further look at what they learn from."""
 FEATS = "feats.npz"
 FARTHEST = 64.0
 """Metres; the sky counts as this far."""
@@ -61,7 +64,7 @@ class Pieces:
     weight: Tensor
     """float32 [m, t, 9]: 0 where a held key had no effect, or the frame was edited."""
     swing: Tensor
-    """int64 [m, t + 1]."""
+    """int64 [m, t + 1]; `UNKNOWN` where nobody knows."""
 
     def take(self, rows: np.ndarray) -> Pieces:
         """Some of them."""
@@ -123,8 +126,9 @@ def action_loss(reader: ActionReader, pieces: Pieces) -> Tensor:
     """What the action reader is trained by."""
     guess = reader(pieces.seen)
     keys = functional.binary_cross_entropy_with_logits(guess.buttons, pieces.buttons, reduction="none")
-    swing = functional.cross_entropy(guess.swing.flatten(0, 1), pieces.swing.flatten())
-    return (keys * pieces.weight).sum(-1).mean() + SWING_WEIGHT * swing
+    known = pieces.swing.flatten() != UNKNOWN
+    swing = functional.cross_entropy(guess.swing.flatten(0, 1)[known], pieces.swing.flatten()[known], reduction="sum")
+    return (keys * pieces.weight).sum(-1).mean() + SWING_WEIGHT * swing / known.sum().clamp(min=1)
 
 
 def _timed(network: nn.Module, seconds: float, weight_decay: float) -> Iterator[torch.optim.Optimizer]:
@@ -140,14 +144,16 @@ def _timed(network: nn.Module, seconds: float, weight_decay: float) -> Iterator[
     network.eval()
 
 
-def train_actions(pieces: Pieces, seconds: float, seed: int, batch: int = 8) -> tuple[ActionReader, list[float]]:
-    """The action reader and its thresholds."""
+def train_actions(
+    pieces: Pieces, seconds: float, seed: int, batch: int = 8, start: ActionReader | None = None
+) -> tuple[ActionReader, list[float]]:
+    """The action reader, fresh or from `start`, and its thresholds."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pieces.swing))
     back = max(1, int(KEPT_BACK * len(order)))
     kept, order = pieces.take(order[:back]), order[back:]
-    reader = ActionReader()
+    reader = copy.deepcopy(start) or ActionReader()
     for optimiser in _timed(reader, seconds, 0.02):
         some = pieces.take(rng.choice(order, min(batch, len(order)), replace=False))
         action_loss(reader, mirrored(some) if rng.random() < 0.5 else some).backward()
@@ -261,26 +267,53 @@ def train_readers(shards: Path, lessons: Path, feats: Path, out: Path, seconds: 
 
     `shards` holds recordings of the voxel world, `lessons` what is known of them, `feats` recorded feats.
     """
+    opened, known = _with_lessons(shards, lessons)
+    features = train_features(FrameSet(opened, known), seconds * SHARES["features"], seed)
+    pieces = _observed(features, opened, known, seconds * SHARES["observing"])
+    actions, levels = train_actions(pieces, seconds * SHARES["actions"], seed)
+    heads = train_feats(features, feats, seconds * SHARES["feats"], seed)
+    with np.load(feats) as kept:
+        names = [str(name) for name in kept["names"]]
+    Readers(actions, features, heads, levels, names).save(out / "model")
+    return {"shards": len(opened), "ticks": sum(shard.rows for shard in opened), "model": str(out / "model")}
+
+
+def adapt_readers(
+    base: Readers, shards: Path, lessons: Path, out: Path, seconds: float, seed: int = 0
+) -> dict[str, Any]:
+    """Trains the action reader of `base` further on recordings of another game, and writes all readers to `out/model`.
+
+    Features and feats stay as they are; the hotbar, which lies elsewhere, is no longer read. Returns a line for the
+    log. Raises ModelError.
+    """
+    opened, known = _with_lessons(shards, lessons)
+    pieces = _observed(base.feature_reader, opened, known, seconds * OBSERVING)
+    actions, levels = train_actions(pieces, seconds * (1 - OBSERVING), seed, start=base.action_reader)
+    Readers(actions, base.feature_reader, base.feat_reader, levels, base.names, hotbar=False).save(out / "model")
+    return {"shards": len(opened), "ticks": pieces.weight[..., 0].numel(), "model": str(out / "model")}
+
+
+def _with_lessons(shards: Path, lessons: Path) -> tuple[list[Shard], list[dict[str, np.ndarray]]]:
+    """The shards in a folder that have lessons, and these. Raises ModelError."""
     folders = [
         meta.parent for meta in sorted(shards.glob(f"*/{META}")) if (lessons / meta.parent.name / LESSON).is_file()
     ]
     if not folders:
         raise ModelError(f"{shards}: no recordings with lessons in {lessons}")
-    opened = [Shard.open(folder) for folder in folders]
-    known = [load_lesson(lessons / folder.name) for folder in folders]
-    features = train_features(FrameSet(opened, known), seconds * SHARES["features"], seed)
+    return [Shard.open(folder) for folder in folders], [load_lesson(lessons / folder.name) for folder in folders]
+
+
+def _observed(
+    features: FeatureReader, shards: Sequence[Shard], lessons: Sequence[dict[str, np.ndarray]], seconds: float
+) -> Pieces:
+    """Pieces of as many shards as can be looked at in that time, at least one. Raises ModelError."""
     parts, began = [], time.perf_counter()
-    for shard, lesson in zip(opened, known, strict=True):
+    for shard, lesson in zip(shards, lessons, strict=True):
         starts = starts_of(shard)
         if len(starts):
             parts.append(pieces_of(shard, lesson, starts, observe(features, shard, starts)))
-        if parts and time.perf_counter() - began > seconds * SHARES["observing"]:
+        if parts and time.perf_counter() - began > seconds:
             break
     if not parts:
-        raise ModelError(f"{shards}: no episode is {SEGMENT} ticks long")
-    actions, levels = train_actions(joined(parts), seconds * SHARES["actions"], seed)
-    heads = train_feats(features, feats, seconds * SHARES["feats"], seed)
-    with np.load(feats) as kept:
-        names = [str(name) for name in kept["names"]]
-    Readers(actions, features, heads, levels, names).save(out / "model")
-    return {"shards": len(folders), "ticks": sum(shard.rows for shard in opened), "model": str(out / "model")}
+        raise ModelError(f"no episode is {SEGMENT} ticks long")
+    return joined(parts)

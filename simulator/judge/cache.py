@@ -58,7 +58,7 @@ def model_version(folder: Path) -> str:
 
 def readers_version() -> str:
     """A digest of the networks that read dreams."""
-    return _digest([path for path in (BUNDLED / "readers").glob("*") if path.is_file()])
+    return _digest([path for path in BUNDLED.glob("readers*/*") if path.is_file()])
 
 
 def library_versions() -> dict[str, str]:
@@ -74,7 +74,7 @@ def library_versions() -> dict[str, str]:
 
 def recordings_version(folder: str) -> str:
     """A digest of the names, sizes and dates of the recordings in a folder."""
-    found = sorted(path for path in Path(folder).glob("*") if path.suffix in (".mp4", ".jsonl"))
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix in (".mp4", ".jsonl"))
     facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in found]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 

@@ -3,7 +3,8 @@
 `action_f1` pools all keys that the reader reads (`action_f1_keys` has them one by one); `camera_deg` is the median
 error, in degrees, over the ticks at which the camera was turned. `true_action_f1` and `true_camera_deg` are the same
 on the true frames of the same clips: the reader's own error. A held key counts only where it had an effect in the true
-world (`simulator/lessons.py`); in recordings of unknown worlds every held key counts.
+world (`simulator/lessons.py`; of recordings, `clip_rows.row_effects`); where that is unknown every held key counts.
+Recordings of other games are read by readers of their own where such ship.
 
 Letters: b clips, t ticks.
 """
@@ -28,12 +29,13 @@ TURNED = 0.1
 SLOTS = 9
 
 
-@lru_cache(maxsize=1)
-def shipped_readers() -> Readers:
-    """The readers that ship. Raises ModelError."""
-    from reverie.model.readers import Readers
+@lru_cache(maxsize=4)
+def shipped_readers(layout: str = "reverie") -> Readers:
+    """The readers that ship for recordings of a layout, or for the voxel world. Raises ModelError."""
+    from reverie.model.readers import SHIPPED, Readers
 
-    return Readers.load()
+    own = SHIPPED.with_name(f"{SHIPPED.name}-{layout}")
+    return Readers.load(own if own.is_dir() else SHIPPED)
 
 
 class ActionScores(NamedTuple):
@@ -69,9 +71,10 @@ def read_back(
     weight = shown | ~held
     right = (read.buttons & shown).sum(1)
     said = (read.buttons & weight).sum(1) + shown.sum(1)
-    slot_right = ((read.hotbar == slot) & (slot > 0) & counted).sum(1)
-    slot_said = ((read.hotbar > 0) & counted).sum(1) + ((slot > 0) & counted).sum(1)
-    counts = np.stack((np.c_[right, slot_right] * 2, np.c_[said, slot_said]), -1).astype(np.float64)
+    if readers.hotbar:
+        right = np.c_[right, ((read.hotbar == slot) & (slot > 0) & counted).sum(1)]
+        said = np.c_[said, ((read.hotbar > 0) & counted).sum(1) + ((slot > 0) & counted).sum(1)]
+    counts = np.stack((2 * right, said), -1).astype(np.float64)
     first = ACTION_INDEX["cameraX"]
     true_turn = actions[..., first : first + 2].astype(np.float64) * CAMERA_SCALE
     error = np.linalg.norm(read.camera - true_turn, axis=-1)
@@ -94,7 +97,7 @@ def figures(scores: ActionScores, prefix: str = "") -> dict[str, Any]:
 
 def judge_actions(seen: np.ndarray, true: np.ndarray, runs: list[TrueRun]) -> dict[str, Any]:
     """The entries for b runs: frames uint8 [b, t, h, w, 3] after tick 0 as dreamed and as they truly were."""
-    readers = shipped_readers()
+    readers = shipped_readers(runs[0].layout)
     first = np.stack([run.first for run in runs])[:, None]
     actions = np.stack([run.actions for run in runs])
     known = [run.effect for run in runs if run.effect is not None]

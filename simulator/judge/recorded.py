@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from reverie.simulator.clip_rows import clip_late
+from reverie.simulator.clip_rows import clip_effects, clip_late
 from reverie.simulator.clip_split import held_out, recordings, seed_of
 from reverie.simulator.clips import Clip
 from reverie.simulator.errors import ClipError
@@ -58,7 +59,10 @@ def recorded_runs(
                 usable.remove(text)
                 continue
         if _whole(clip, context, span):
-            runs[text.stem, start] = split(clip, context, f"{text.stem} {start}", seed + len(runs))
+            run = split(clip, context, f"{text.stem} {start}", seed + len(runs))
+            effects = clip_effects(clip)
+            known = None if effects is None else effects[context - 1 : -1]
+            runs[text.stem, start] = replace(run, effect=known, layout=clip.layout)
     for reason in broken:
         warnings.warn(f"left out: {reason}", stacklevel=2)
     if not runs:

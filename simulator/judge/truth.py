@@ -68,6 +68,8 @@ class TrueRun:
     """Of the voxel world at tick 0, where it is kept."""
     effect: np.ndarray | None = None
     """float32 [k, keys]: what each held key did (`reverie.simulator.lessons`), None where nobody knows."""
+    layout: str = "reverie"
+    """Whose recording it is, see `reverie.simulator.clips.Clip`."""
 
     @property
     def first(self) -> np.ndarray:
