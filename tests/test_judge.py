@@ -16,7 +16,7 @@ from reverie.simulator.errors import ClipError
 from reverie.simulator.judge import cache, keys, metrics, truth
 from reverie.simulator.judge import evaluate as evaluate_module
 from reverie.simulator.judge.compare import compare, decide, lines, paired
-from reverie.simulator.judge.corruptions import CORRUPTIONS, SHOULD_NOTICE, Table, TrueDreamer, examine
+from reverie.simulator.judge.corruptions import CORRUPTIONS, SHOULD_NOTICE, Table, TrueDreamer, examine, readable
 from reverie.simulator.judge.evaluate import (
     Amounts,
     Truth,
@@ -57,7 +57,7 @@ def true() -> Truth:
 
 @pytest.fixture(scope="module")
 def table(true: Truth) -> Table:
-    return examine(true)
+    return examine(true, readable(4, 1, 2))
 
 
 def test_the_truth_is_perfect(table: Table) -> None:
@@ -74,6 +74,8 @@ def test_the_truth_is_perfect(table: Table) -> None:
         assert got[f"revisit_psnr_{seconds}s"] == got[f"true_revisit_psnr_{seconds}s"]
         assert got[f"revisit_psnr_{seconds}s"] > got[f"elsewhere_psnr_{seconds}s"] + 5
     assert got["edit_gain"] == got["true_edit_gain"] > 20
+    assert got["action_f1"] == got["true_action_f1"] > 0.75 and got["camera_deg"] == got["true_camera_deg"] < 0.5
+    assert got["tasks_16"] == got["true_tasks_16"] > 0.9 and got["frechet_16s"] == pytest.approx(0.0, abs=1e-3)
     for name in PROBES:
         assert got[f"probe_{name}"] == got[f"true_probe_{name}"] > 30
         assert got[f"copy_probe_{name}"] < 1, "a picture that never changes passes no probe"

@@ -26,7 +26,13 @@ from reverie.simulator.action import Action
 from reverie.simulator.clips import Clip
 from reverie.simulator.judge import keys
 from reverie.simulator.judge.compare import Difference, differences
+from reverie.simulator.judge.dreaming import Tell, dream_runs, open_dreams
 from reverie.simulator.judge.evaluate import CONTEXT, Amounts, Truth, judge, voxel_truth, without_values
+from reverie.simulator.judge.feats import FeatRun, feat_runs
+from reverie.simulator.judge.frechet import SECONDS, judge_long_runs, long_run
+from reverie.simulator.judge.keys import find, goodness
+from reverie.simulator.judge.reading import judge_actions
+from reverie.simulator.judge.tasks import judge_feats
 from reverie.simulator.judge.truth import TrueRun
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelState, VoxelWorld
 
@@ -36,6 +42,7 @@ BLUR = 4
 """Side of the squares of pixels that are averaged."""
 SWAPPED = (("forward", "left"), ("back", "right"), ("jump", "sneak"), ("cameraX", "cameraY"))
 SIZE = (48, 80)
+FEATS_EACH = 2
 FEWEST = 2
 """Clips; an interval needs that many."""
 MARK = "▼"
@@ -160,12 +167,14 @@ CORRUPTIONS: dict[str, type[TrueDreamer]] = {
     "another seed": Elsewhere,
 }
 SHOULD_NOTICE: dict[str, tuple[str, ...]] = {
-    "shuffled actions": ("psnr_8", "psnr_32", "psnr_32_moving", "action_sensitivity", "probe_turn", "probe_jump"),
-    "frozen frames": ("psnr_8_moving", "psnr_32", "action_sensitivity", "probe_wall", "probe_turn", "probe_pillar"),
-    "blurred frames": ("psnr_1", "ssim_1", "sharpness_32", "revisit_psnr_1s"),
-    "noise": ("psnr_1", "ssim_1", "sharpness_32", "idle_drift"),
-    "another seed": ("psnr_1", "ssim_1", "idle_drift", "revisit_psnr_1s", "edit_psnr"),
-}
+    "shuffled actions": ("psnr_8", "psnr_32", "psnr_32_moving", "action_sensitivity", "probe_turn", "probe_jump",
+                         "action_f1", "camera_deg", "tasks_16"),
+    "frozen frames": ("psnr_8_moving", "psnr_32", "action_sensitivity", "probe_wall", "probe_turn", "probe_pillar",
+                      "action_f1", "camera_deg", "tasks_16"),
+    "blurred frames": ("psnr_1", "ssim_1", "sharpness_32", "revisit_psnr_1s", "camera_deg", "frechet_16s"),
+    "noise": ("psnr_1", "ssim_1", "sharpness_32", "idle_drift", "frechet_16s"),
+    "another seed": ("psnr_1", "ssim_1", "idle_drift", "revisit_psnr_1s", "edit_psnr", "tasks_16", "frechet_16s"),
+}  # fmt: skip
 """The keys that must call each corruption worse than the truth, where a report has them."""
 
 
@@ -180,8 +189,16 @@ class Table:
     """By corruption and key: how it differs from the truth."""
 
     def notices(self, corruption: str, key: str) -> bool:
-        """Whether a key calls a corruption worse than the truth."""
-        return key in self.found[corruption] and self.found[corruption][key].says == "worse"
+        """Whether a key calls a corruption worse than the truth: clip by clip, or, where a key has no values of
+        clips, by intervals that do not touch.
+        """
+        if key in self.found[corruption]:
+            return self.found[corruption][key].says == "worse"
+        sides = (self.corrupted[corruption].get(f"{key}_ci"), self.truth.get(f"{key}_ci"))
+        if None in sides:
+            return False
+        spoiled, true = (sorted(goodness(find(key).aim, np.array(side))) for side in sides)
+        return bool(spoiled[1] < true[0])
 
     def missed(self) -> list[tuple[str, str]]:
         """Corruptions with a key that should have noticed them, and did not."""
@@ -189,7 +206,7 @@ class Table:
             (corruption, key)
             for corruption, wanted in SHOULD_NOTICE.items()
             for key in wanted
-            if key in self.found[corruption] and not self.notices(corruption, key)
+            if self.truth.get(key) is not None and not self.notices(corruption, key)
         ]
 
     def markdown(self) -> list[str]:
@@ -204,24 +221,62 @@ class Table:
         return lines
 
 
-def examine(true: Truth) -> Table:
-    """The judge on the truth and on all its corruptions. `true` must have its states."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Readable:
+    """True runs, at the size of which readers read, with their states."""
+
+    played: list[TrueRun]
+    feats: list[FeatRun]
+    long: list[TrueRun]
+
+    @property
+    def truth(self) -> Truth:
+        """What a `TrueDreamer` has to know."""
+        return Truth([*self.played, *(feat.run for feat in self.feats), *self.long], [], {}, [])
+
+
+def readable(clips: int, each: int, long: int, seed: int = HELD_OUT_SEED) -> Readable:
+    """`clips` played clips, `each` runs of every feat, and `long` ways of sixteen seconds."""
+    world = VoxelWorld()
+    played = voxel_truth(Amounts(clips, 0, 0, 0, 0), seed, CONTEXT, world.size, states=True).played
+    feats = feat_runs(world, seed, each, CONTEXT, lambda count: None, states=True)
+    ways = [long_run(world, seed + clips + index, CONTEXT, min(SECONDS), states=True) for index in range(long)]
+    return Readable(played, feats, ways)
+
+
+def read(world: TrueDreamer, known: Readable) -> dict[str, Any]:
+    """What readers say of the frames that `world` shows, as entries of a report."""
+    quiet: Tell = lambda count: None  # noqa: E731
+    seen = dream_runs(world, open_dreams(world, known.played, quiet), known.played, quiet)
+    true = np.stack([run.frames for run in known.played if run.frames is not None])
+    report = judge_actions(seen, true, known.played) | judge_feats(world, known.feats)
+    return report | judge_long_runs(world, known.long, known.played) if known.long else report
+
+
+def examine(true: Truth, known: Readable | None = None) -> Table:
+    """The judge on the truth and on all its corruptions, and the readers on those of `known`. `true` must have its
+    states.
+    """
     reports: dict[str, dict[str, Any]] = {}
     values: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as place:
         kinds: dict[str, type[TrueDreamer]] = {"truth": TrueDreamer, **CORRUPTIONS}
         for name, kind in kinds.items():
-            reports[name], values[name] = without_values(judge(kind(true), true, Path(place))[0])
+            report = judge(kind(true), true, Path(place))[0]
+            if known is not None:
+                report |= read(kind(known.truth), known)
+            reports[name], values[name] = without_values(report)
     plain, best = reports.pop("truth"), values.pop("truth")
     found = {name: {one.key: one for one in differences(best, spoiled, list(best))} for name, spoiled in values.items()}
     return Table(plain, reports, found)
 
 
 def examined(clips: int) -> Table:
-    """The same on `clips` held-out worlds, small pictures; the slower parts take fewer."""
+    """The same on `clips` held-out worlds, small pictures but for the readers; the slower parts take fewer."""
     few = max(FEWEST, clips // 2)
     amounts = Amounts(max(FEWEST, clips), few, FEWEST, few, 0, FEWEST)
-    return examine(voxel_truth(amounts, HELD_OUT_SEED, CONTEXT, SIZE, states=True))
+    true = voxel_truth(amounts, HELD_OUT_SEED, CONTEXT, SIZE, states=True)
+    return examine(true, readable(amounts.clips, FEATS_EACH, few))
 
 
 def _runs(true: Truth) -> Iterator[TrueRun]:

@@ -240,8 +240,10 @@ def clearing(world: VoxelWorld, seed: int, feat: Feat, rng: np.random.Generator)
     return state, origin, heading
 
 
-def play_feat(world: VoxelWorld, seed: int, feat: Feat, good: bool, context: int) -> FeatRun:
-    """A feat in the world of a seed, or its look-alike, with `context` idle frames before tick 0."""
+def play_feat(world: VoxelWorld, seed: int, feat: Feat, good: bool, context: int, states: bool = False) -> FeatRun:
+    """A feat in the world of a seed, or its look-alike, with `context` idle frames before tick 0, and its state there
+    if wanted.
+    """
     rng = np.random.default_rng([seed, STREAM, NAMES.index(feat.name)])
     state, origin, heading = clearing(world, seed, feat, rng)
     start, state = film(world, state, lambda now: IDLE, context)
@@ -267,17 +269,19 @@ def play_feat(world: VoxelWorld, seed: int, feat: Feat, good: bool, context: int
     vectors = np.stack([action.to_vector() for action in script])
     run = TrueRun(
         f"{feat.name} {'done' if good else 'not done'}", seed, start, vectors, LOOKS[1:], np.stack(frames),
-        np.ones(len(vectors), bool),
+        np.ones(len(vectors), bool), first if states else None,
     )  # fmt: skip
     return FeatRun(feat.name, run, feat.succeeded(ended))
 
 
-def feat_runs(world: VoxelWorld, seed: int, each: int, context: int, tell: Callable[[int], Any]) -> list[FeatRun]:
+def feat_runs(
+    world: VoxelWorld, seed: int, each: int, context: int, tell: Callable[[int], Any], states: bool = False
+) -> list[FeatRun]:
     """`each` runs of every feat, by turns the feat and a look-alike, in the worlds from `seed` up."""
     runs = []
     for number in range(each):
         for index, feat in enumerate(FEATS):
-            runs.append(play_feat(world, seed + number, feat, (number + index) % 2 == 0, context))
+            runs.append(play_feat(world, seed + number, feat, (number + index) % 2 == 0, context, states))
             tell(1)
     return runs
 

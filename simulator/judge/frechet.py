@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reverie.simulator.action import Action
-from reverie.simulator.judge.dreaming import Dreamer, dream, open_dreams
+from reverie.simulator.judge.dreaming import Dreamer, dream_runs, open_dreams
 from reverie.simulator.judge.figures import DIGITS, bar, interval
 from reverie.simulator.judge.metrics import CONFIDENCE, Interval
 from reverie.simulator.judge.reading import shipped_readers
@@ -89,10 +89,13 @@ def late_ticks(seconds: int) -> tuple[int, ...]:
     return tuple(range(end - SPREAD, end + 1, EVERY))
 
 
-def long_run(world: VoxelWorld, seed: int, context: int, seconds: int) -> TrueRun:
-    """A scripted player's long way in the world of a seed, its true frames at the times that it reaches."""
+def long_run(world: VoxelWorld, seed: int, context: int, seconds: int, states: bool = False) -> TrueRun:
+    """A scripted player's long way in the world of a seed, its true frames at the times that it reaches, and the state
+    at its start if wanted.
+    """
     state, player, scene = arrive(world, seed)
     clip, state = film(world, state, lambda now: player.act(world.senses(now)), context)
+    start = state if states else None
     ticks = [tick for time in SECONDS if time <= seconds for tick in late_ticks(time)]
     vectors, frames = [clip.actions[-1].to_vector()], []
     state = world.step(state, clip.actions[-1])
@@ -104,7 +107,7 @@ def long_run(world: VoxelWorld, seed: int, context: int, seconds: int) -> TrueRu
         vectors.append(action.to_vector())
     actions = np.stack(vectors[:-1])
     moving = np.ones(len(actions), bool)
-    return TrueRun(f"{seed} {scene}", seed, clip, actions, tuple(ticks), np.stack(frames), moving)
+    return TrueRun(f"{seed} {scene}", seed, clip, actions, tuple(ticks), np.stack(frames), moving, start)
 
 
 def judge_frechet(world: Dreamer, context: int, played: list[TrueRun], seed: int, quick: bool) -> dict[str, Any]:
@@ -114,25 +117,34 @@ def judge_frechet(world: Dreamer, context: int, played: list[TrueRun], seed: int
         report |= {f"frechet_{seconds}s": None, f"frechet_{seconds}s_ci": None, f"frechet_{seconds}s_true": None}
     if quick:
         return report
-    readers, teacher = shipped_readers(), VoxelWorld(world.size)
+    teacher, first = VoxelWorld(world.size), seed + ELSEWHERE
+    runs: list[TrueRun] = []
+    with bar("true long ways", sum(RUNS.values()), "run") as progress:
+        for goal, count in RUNS.items():
+            for _ in range(count):
+                runs.append(long_run(teacher, first + len(runs), context, goal))
+                progress.update()
+    return report | judge_long_runs(world, runs, played)
+
+
+def judge_long_runs(world: Dreamer, runs: list[TrueRun], played: list[TrueRun]) -> dict[str, Any]:
+    """The entries for these runs, as far as they go; frames of `played` are what is elsewhere."""
+    readers, report = shipped_readers(), dict[str, Any]()
     reference = np.concatenate([run.frames[::REFERENCE_EVERY] for run in played if run.frames is not None])
     seen: dict[int, list[np.ndarray]] = {seconds: [] for seconds in SECONDS}
     true: dict[int, list[np.ndarray]] = {seconds: [] for seconds in SECONDS}
-    total = sum(count * (context + seconds * TICKS_PER_SECOND) for seconds, count in RUNS.items())
-    first = seed + ELSEWHERE
-    with bar("long dreams", total, "frame") as progress:
-        for goal, count in RUNS.items():
-            runs = [long_run(teacher, first + index, context, goal) for index in range(count)]
-            first += count
-            states = open_dreams(world, runs, progress.update)
-            frames = dream(world, states, np.stack([run.actions for run in runs]), runs[0].ticks, progress.update)
-            truly = np.stack([run.frames for run in runs if run.frames is not None])
+    with bar("long dreams", sum(len(run.start) + len(run.actions) for run in runs), "frame") as progress:
+        for ticks in dict.fromkeys(run.ticks for run in runs):
+            alike = [run for run in runs if run.ticks == ticks]
+            states = open_dreams(world, alike, progress.update)
+            frames = dream_runs(world, states, alike, progress.update)
+            truly = np.stack([run.frames for run in alike if run.frames is not None])
             for seconds in SECONDS:
-                columns = [index for index, tick in enumerate(runs[0].ticks) if tick in late_ticks(seconds)]
+                columns = [index for index, tick in enumerate(ticks) if tick in late_ticks(seconds)]
                 if columns:
                     seen[seconds].append(frames[:, columns])
                     true[seconds].append(truly[:, columns])
-    for seconds in SECONDS:
+    for seconds in (seconds for seconds in SECONDS if seen[seconds]):
         found, alone = frechet_ratio(readers, np.concatenate(seen[seconds]), np.concatenate(true[seconds]), reference)
         report |= interval(f"frechet_{seconds}s", found)
         report |= {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from reverie.model.actions import ACTION_INDEX, CAMERA_SCALE
-from reverie.simulator.judge.figures import DIGITS, interval, ratio
+from reverie.simulator.judge.figures import DIGITS, OF_CLIPS, interval, ratio, rounded
 from reverie.simulator.judge.metrics import bootstrap
 from reverie.simulator.judge.truth import TrueRun
 
@@ -92,7 +92,8 @@ def figures(scores: ActionScores, prefix: str = "") -> dict[str, Any]:
     some = scores.turned[~np.isnan(scores.turned).all(axis=1)]
     if not len(some):
         return report | {f"{prefix}camera_deg": None, f"{prefix}camera_deg_ci": None}
-    return report | interval(f"{prefix}camera_deg", bootstrap(some, _median))
+    report |= interval(f"{prefix}camera_deg", bootstrap(some, _median))
+    return report | {f"{prefix}camera_deg{OF_CLIPS}": rounded(np.nanmedian(some, axis=1))}  # of each clip its median
 
 
 def judge_actions(seen: np.ndarray, true: np.ndarray, runs: list[TrueRun]) -> dict[str, Any]:

@@ -45,9 +45,15 @@ def figures(runs: list[FeatRun], right: np.ndarray, prefix: str = "") -> dict[st
 
 def judge_tasks(world: Dreamer, context: int, seed: int, quick: bool) -> dict[str, Any]:
     """The entries of the report."""
-    readers, each = shipped_readers(), EACH_QUICK if quick else EACH
+    each = EACH_QUICK if quick else EACH
     with bar("feats", each * len(NAMES), "feat") as progress:
         runs = feat_runs(VoxelWorld(world.size), seed + ELSEWHERE, each, context, progress.update)
+    return judge_feats(world, runs)
+
+
+def judge_feats(world: Dreamer, runs: list[FeatRun]) -> dict[str, Any]:
+    """The entries for these runs."""
+    readers, context = shipped_readers(), len(runs[0].run.start)
     with bar("dreaming feats", len(runs) * (context + TICKS), "frame") as progress:
         states = open_dreams(world, [run.run for run in runs], progress.update)
         actions = np.stack([run.run.actions for run in runs])
