@@ -17,8 +17,21 @@ from typing import Any
 from reverie.demos.pages.figures import groups, title
 from reverie.model.errors import ModelError, ReverieError
 from reverie.model.weights import load_config, model_folder
+from reverie.simulator.judge.evaluate import VOXEL_CLIPS
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
+
+
+VOXEL = (
+    "It dreams Reverie's voxel world, and learned from recordings of that alone; no footage of any game. MIT licence, "
+    "as the code."
+)
+LUANTI = (
+    "It dreams worlds of the voxel engine Luanti (Minetest) with Minetest Game, and learned from recorded gameplay. "
+    "The footage shows textures and other media of Minetest Game, so these weights are under "
+    "[CC BY-SA 4.0](https://creativecommons.org/licenses/by-sa/4.0/), share alike. Credit: **Minetest Game "
+    "contributors**. The names are used for attribution alone; nobody of theirs endorses Reverie."
+)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -53,14 +66,27 @@ def speed(bench: dict[str, Any]) -> list[str]:
     return lines
 
 
+def is_voxel(report: dict[str, Any]) -> bool:
+    """Whether the clips are of the voxel world, not recordings."""
+    return report["data"] == VOXEL_CLIPS
+
+
+def clips_of(report: dict[str, Any]) -> str:
+    """What the figures are of."""
+    if is_voxel(report):
+        first, last = report["seeds"]
+        return f"{report['clips']} clips of held-out worlds (seeds {first} to {last})"
+    held = f", of the map seeds that a share of {report['held']:g} holds out" if report["held"] else ""
+    return f"{report['clips']} windows of recordings{held}"
+
+
 def summary(report: dict[str, Any], bench: dict[str, Any], brief: bool = False) -> str:
     """Quality and speed with what they were measured on."""
     machine = bench["machine"]
-    seeds = report["seeds"]
     return "\n".join(
         [
-            f"Weights `{report['fingerprint']}`, {report['steps']} step a frame, {report['clips']} clips of held-out "
-            f"worlds (seeds {seeds[0]} to {seeds[1]}); {_teacher(report)}. `docs/JUDGE.md` says what the figures mean.",
+            f"Weights `{report['fingerprint']}`, {report['steps']} step a frame, {clips_of(report)}; "
+            f"{_teacher(report)}. `docs/JUDGE.md` says what the figures mean.",
             "",
             *quality(report, brief),
             "",
@@ -109,9 +135,8 @@ def card(model: str, report: dict[str, Any], bench: dict[str, Any], training: Pa
     lines = [
         f"# {model}",
         "",
-        f"A distilled video diffusion model of Reverie's voxel world at {config.size[1]}x{config.size[0]}: "
-        "one frame a tick from the player's actions. Learned from recordings of the voxel world alone; no footage of "
-        "any game. MIT licence, as the code.",
+        f"A distilled video diffusion model at {config.size[1]}x{config.size[0]}: one frame a tick from the player's "
+        f"actions. {VOXEL if is_voxel(report) else LUANTI}",
         "",
         "## Training",
         "",

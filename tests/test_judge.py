@@ -360,3 +360,32 @@ def test_a_probe_shows_its_law(name: str) -> None:
 def test_evaluate_refuses_worlds_of_training() -> None:
     with pytest.raises(ReverieError, match="trained on"):
         evaluate("tiny", seed=3)
+
+
+def test_true_and_dreamed_frames_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+    from PIL import Image
+
+    from reverie.demos import beside
+    from reverie.model.config import preset
+    from reverie.model.weights import save_model
+    from reverie.model.world_model import WorldModel
+    from reverie.simulator.video import iterate_video
+
+    torch.manual_seed(0)
+    config = preset("test")
+    height, width = config.size
+    save_model(tmp_path / "model", config, WorldModel(config).state_dict())
+    written = [str(tmp_path / name) for name in ("sheet.png", "film.mp4")]
+    arguments = ["--model", str(tmp_path / "model"), "--seconds", "2", "--clips", "2"]
+    assert beside.main([*arguments, "--sheet", written[0], "--film", written[1]]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert len(said["runs"]) == 2 and len(said["psnr"]) == beside.PARTS
+    frames = np.stack(list(iterate_video(Path(written[1]), 0, 100)))
+    assert frames.shape == (40, 2 * height, 2 * width, 3)
+    assert Image.open(written[0]).height > 4 * height
+    true = np.random.default_rng(0).integers(256, size=(1, 20, 8, 8, 3), dtype=np.uint8)
+    grey = beside.figures(true // 2 + 64, true)
+    assert beside.figures(true, true)["detail"] == pytest.approx([1.0] * beside.PARTS)
+    assert all(0.4 < value < 0.6 for value in grey["contrast"] + grey["change"])
+    assert beside.main(["--model", "nobody"]) == 2

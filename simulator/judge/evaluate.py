@@ -44,6 +44,8 @@ CONTEXT = 24
 SHEET_EVERY, SHEET_CLIPS = 4, 8
 PROBE_SHEET_FRAMES = 8
 FILM_CLIPS = 12
+VOXEL_CLIPS = "held-out voxel worlds"
+"""What a report says of its clips where they are no recordings."""
 VALUES, CURVES = "values.json", "curves.json"
 SHEETS = ("sheet.png", "edits.png", "probes.png")
 MOST_THREADS = 8
@@ -155,7 +157,7 @@ def evaluate(
         "fingerprint": world.describe()["fingerprint"],
         "backend": world.backend_name,
         "steps": world.steps,
-        "data": data or "held-out voxel worlds",
+        "data": data or VOXEL_CLIPS,
         "seeds": [seed, seed + len(true.played) - 1],
         "held": held,
         "map_seeds": list(map_seeds),

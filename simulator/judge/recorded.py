@@ -27,16 +27,19 @@ def recorded_runs(
     size: tuple[int, int],
     held: float | None = None,
     map_seeds: Collection[int] = (),
+    horizon: int = HORIZON,
+    late: bool = False,
 ) -> list[TrueRun]:
     """`count` windows (fewer, if there are no more) of the recordings in `folder`, at random.
 
-    With `held` only of the recordings that `held_out` keeps from training, with `map_seeds` only of these. Broken ones
-    are named in a warning and left out. Raises ClipError.
+    With `held` only of the recordings that `held_out` keeps from training, with `map_seeds` only of these. Each goes
+    `horizon` ticks on after `context` frames; those with ticks of the wrong length do not count unless `late`. Broken
+    ones are named in a warning and left out. Raises ClipError.
     """
     texts = [path.with_suffix(".jsonl") for path in recordings(Path(folder))]
     kept = set(texts) if held is None else held_out(texts, held)
     lengths = {text: _lines(text) for text in texts if text in kept and (not map_seeds or seed_of(text) in map_seeds)}
-    span = context + HORIZON
+    span = context + horizon
     usable = [text for text, lines in lengths.items() if lines >= span]
     if not usable:
         raise ClipError(f"{folder}: holds no recording (NAME.mp4 and NAME.jsonl) of {span} frames or more")
@@ -58,7 +61,7 @@ def recorded_runs(
                 broken.append(str(error))
                 usable.remove(text)
                 continue
-        if _whole(clip, context, span):
+        if _whole(clip, context, span, late):
             run = split(clip, context, f"{text.stem} {start}", seed + len(runs))
             effects = clip_effects(clip)
             known = None if effects is None else effects[context - 1 : -1]
@@ -70,11 +73,11 @@ def recorded_runs(
     return list(runs.values())
 
 
-def _whole(clip: Clip, context: int, span: int) -> bool:
-    """Whether it is all there, and each frame after tick 0 just the outcome of the action before."""
+def _whole(clip: Clip, context: int, span: int, late: bool) -> bool:
+    """Whether it is all there, and each frame after tick 0 just the outcome of the action before, if `late` at that."""
     if len(clip) < span or (clip.ticks is not None and (np.diff(clip.ticks) != 1).any()):
         return False
-    if clip_late(clip)[context - 1 : -1].any():
+    if not late and clip_late(clip)[context - 1 : -1].any():
         return False
     return not any(event.get("type") == "edit" for events in clip.events[context:] for event in events)
 
