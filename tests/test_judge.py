@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 from reverie.demos import cli
 from reverie.model.errors import ReverieError
 from reverie.simulator.action import Action
+from reverie.simulator.clips import Clip
 from reverie.simulator.errors import ClipError
-from reverie.simulator.judge import cache, keys, metrics, truth
+from reverie.simulator.judge import cache, frechet, keys, metrics, truth
 from reverie.simulator.judge import evaluate as evaluate_module
 from reverie.simulator.judge.compare import compare, decide, lines, paired
 from reverie.simulator.judge.corruptions import CORRUPTIONS, SHOULD_NOTICE, Table, TrueDreamer, examine, readable
@@ -28,6 +30,7 @@ from reverie.simulator.judge.evaluate import (
 )
 from reverie.simulator.judge.keys import DECIDING
 from reverie.simulator.judge.probes import PROBES, probe_run
+from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.voxel.world import VoxelWorld
 
 SIZE = (32, 48)
@@ -153,6 +156,18 @@ def test_recorded_runs(true: Truth, tmp_path: Path) -> None:
         assert (run.actions[0] == clip.actions[first + CONTEXT - 1].to_vector()).all()
     with pytest.raises(ClipError, match="no recording"):
         recorded_truth(str(tmp_path / "nowhere"), FEW, 5, CONTEXT, SIZE)
+
+
+def test_recordings_go_as_far_as_they_are_long(tmp_path: Path) -> None:
+    frames = np.arange(400, dtype=np.uint8)[:, None, None, None].repeat(16, 1).repeat(16, 2).repeat(3, 3)
+    Clip(frames, [Action()] * 400).save(tmp_path / "a", lossless=True)
+    choose = partial(recorded_runs, str(tmp_path), seed=0, context=4, size=(16, 16))
+    ways = frechet.recorded_ways(choose)
+    assert len(ways) == frechet.RUNS[16] and ways[0].ticks == frechet.late_ticks(16)
+    for run in ways:
+        assert run.frames is not None and (run.frames[:, 0, 0, 0] == (run.first[0, 0, 0] + run.ticks) % 256).all()
+    Clip(frames[:300], [Action()] * 300).save(tmp_path / "a", lossless=True)
+    assert frechet.recorded_ways(choose) == []
 
 
 def test_psnr_and_ssim() -> None:

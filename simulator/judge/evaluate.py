@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from reverie.simulator.judge.dreaming import Dreamer, Rested, Tell, dream, dream
 from reverie.simulator.judge.figures import OF_CLIPS, figure, ratio, rounded
 from reverie.simulator.judge.figures import bar as progress_bar
 from reverie.simulator.judge.film import FILMS, SIDES, Film, shoot
-from reverie.simulator.judge.frechet import judge_frechet
+from reverie.simulator.judge.frechet import judge_frechet, recorded_ways
 from reverie.simulator.judge.probes import PROBES, ProbeRun, probe_run
 from reverie.simulator.judge.reading import judge_actions
 from reverie.simulator.judge.recorded import recorded_runs
@@ -145,8 +146,14 @@ def evaluate(
         else voxel_truth(many, seed, context, world.size)
     )
     report, curves = judge(world, true, folder)
+    ways: list[TrueRun] | None = [] if quick else None  # no time for long dreams
+    if data is not None and not quick:
+        choose = partial(
+            recorded_runs, data, seed=seed, context=context, size=world.size, held=held, map_seeds=map_seeds
+        )
+        ways = recorded_ways(choose)
+    report |= judge_frechet(world, context, true.played, seed, ways)
     if data is None:
-        report |= judge_frechet(world, context, true.played, seed, quick)
         report |= judge_tasks(world, context, seed, quick)
     teacher = open_teacher(model, device)
     if teacher is not None:

@@ -7,11 +7,14 @@ the true ones of the same runs, over that of true frames of other worlds to them
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reverie.simulator.action import Action
+from reverie.simulator.errors import ClipError
 from reverie.simulator.judge.dreaming import Dreamer, dream_runs, open_dreams
 from reverie.simulator.judge.figures import DIGITS, bar, interval
 from reverie.simulator.judge.metrics import CONFIDENCE, Interval
@@ -110,13 +113,32 @@ def long_run(world: VoxelWorld, seed: int, context: int, seconds: int, states: b
     return TrueRun(f"{seed} {scene}", seed, clip, actions, tuple(ticks), np.stack(frames), moving, start)
 
 
-def judge_frechet(world: Dreamer, context: int, played: list[TrueRun], seed: int, quick: bool) -> dict[str, Any]:
-    """The entries of the report; null where there is no time for long dreams."""
+def recorded_ways(choose: Callable[..., list[TrueRun]]) -> list[TrueRun]:
+    """Long runs from recordings, which `choose` (`recorded_runs` but for `count`, `horizon` and `late`) takes windows
+    of; those to the farthest of SECONDS that recordings are long enough for.
+    """
+    for seconds, count in sorted(RUNS.items(), reverse=True):
+        ticks = tuple(tick for time in SECONDS if time <= seconds for tick in late_ticks(time))
+        try:
+            runs = choose(count=count, horizon=seconds * TICKS_PER_SECOND, late=True)
+        except ClipError:
+            continue
+        kept = [tick - 1 for tick in ticks]
+        return [replace(run, ticks=ticks, frames=run.frames[kept]) for run in runs if run.frames is not None]
+    return []
+
+
+def judge_frechet(
+    world: Dreamer, context: int, played: list[TrueRun], seed: int, ways: Sequence[TrueRun] | None = None
+) -> dict[str, Any]:
+    """The entries of the report. `ways` are the long runs, fresh ones in the voxel world if None; without any, entries
+    are null.
+    """
     report: dict[str, Any] = {}
     for seconds in SECONDS:
         report |= {f"frechet_{seconds}s": None, f"frechet_{seconds}s_ci": None, f"frechet_{seconds}s_true": None}
-    if quick:
-        return report
+    if ways is not None:
+        return report | judge_long_runs(world, list(ways), played) if ways else report
     teacher, first = VoxelWorld(world.size), seed + ELSEWHERE
     runs: list[TrueRun] = []
     with bar("true long ways", sum(RUNS.values()), "run") as progress:
