@@ -95,6 +95,41 @@ def sidle(mind: Mind) -> Behaviour:
         yield from rest(mind, mind.ticks(0.0, 0.5))
 
 
+def strafe(mind: Mind) -> Behaviour:
+    """Goes sideways for a while, in a straight line, walking, sprinting round something or hopping."""
+    side, other = ("left", "right") if mind.chance(0.5) else ("right", "left")
+    for held in (side, other) if mind.chance(0.5) else (side,):
+        keys = {held: True, "forward": mind.chance(0.25), "jump": mind.chance(0.15)}
+        keys["sprint"] = keys["forward"] and mind.chance(0.6)
+        yield from rest(mind, mind.ticks(0.4, 2.0), **keys)
+        yield from rest(mind, mind.ticks(0.0, 0.4))
+
+
+def hop(mind: Mind) -> Behaviour:
+    """Jumps a few times, on the spot or on the way."""
+    moving = str(mind.rng.choice(("", "forward", "back", "left", "right"), p=(0.4, 0.4, 0.06, 0.07, 0.07)))
+    keys = {moving: True} if moving else {}
+    if moving == "forward":
+        keys["sprint"] = mind.chance(0.5)
+    for _ in range(int(mind.rng.integers(1, 4))):
+        yield from rest(mind, mind.ticks(0.05, 0.2), jump=True, **keys)
+        yield from rest(mind, mind.ticks(0.3, 0.8), **keys)
+
+
+def dash(mind: Mind) -> Behaviour:
+    """Straight on, whatever comes: into walls, off edges, into water; sprinting more often than not."""
+    sprint = mind.chance(0.6)
+    for _ in range(mind.ticks(0.8, 3.0)):
+        yield mind.do(steer=True, forward=True, sprint=sprint)
+
+
+def creep(mind: Mind) -> Behaviour:
+    """Sneaks about, which lowers the eye, and stops at edges."""
+    way = str(mind.rng.choice(("forward", "back", "left", "right"), p=(0.55, 0.15, 0.15, 0.15)))
+    yield from rest(mind, mind.ticks(0.1, 0.6), sneak=True)
+    yield from rest(mind, mind.ticks(0.4, 2.0), sneak=True, **{way: True})
+
+
 def spin(mind: Mind) -> Behaviour:
     """Turns at one speed for a while, slowly or fast, standing or walking."""
     ticks = mind.ticks(1.0, 6.0)

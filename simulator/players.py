@@ -28,6 +28,11 @@ ROUGH_WORKS = ((0.3, do.dig), (0.1, do.dig_down), (0.15, do.pillar_and_view), (0
 """What it does elsewhere, if it does not walk on."""
 TURNS = ((0.4, do.spin), (0.25, do.sweep_look), (0.13, do.sweep_pitch), (0.1, do.full_turn), (0.1, do.sidle))
 
+STUNTS = (
+    (0.28, do.strafe), (0.2, do.hop), (0.24, do.dash), (0.09, do.creep), (0.11, do.look_around), (0.08, do.spin),
+)  # fmt: skip
+"""What an acrobat does, or it walks on."""
+
 
 class Player(Protocol):
     """Someone who plays."""
@@ -106,6 +111,20 @@ def spinner(mind: Mind) -> Iterator[Action]:
             yield from do.rest(mind, mind.ticks(0.2, 1.5))
 
 
+def acrobat(mind: Mind) -> Iterator[Action]:
+    """Strafes, jumps, sprints and sneaks, runs into walls, off edges and into water: what careful walkers seldom do."""
+    while True:
+        if mind.chance(0.12):
+            yield from do.walk(mind, mind.ticks(1.0, 3.0))
+            yield from do.turn_from_wall(mind)
+        else:
+            yield from _one_of(mind, STUNTS)
+        if mind.senses.blocked and mind.chance(0.5):
+            yield from do.turn_from_wall(mind)
+        elif mind.chance(0.2):
+            yield from do.rest(mind, mind.ticks(0.1, 0.8))
+
+
 def mixed(mind: Mind) -> Iterator[Action]:
     """One after the other of the others, 5 to 20 s each: what models are trained on."""
     names, weights = list(MIXTURE), list(MIXTURE.values())
@@ -142,6 +161,7 @@ SCRIPTS: dict[str, Callable[[Mind], Iterator[Action]]] = {
     "explorer": explorer,
     "builder": builder,
     "spinner": spinner,
+    "acrobat": acrobat,
     "mixed": mixed,
 }
 PLAYERS: tuple[str, ...] = tuple(SCRIPTS)

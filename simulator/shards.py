@@ -38,7 +38,9 @@ class ShardPlan:
     """Ticks a shard."""
     episode: tuple[int, int] = (192, 448)
     """Shortest and longest episode in ticks."""
-    players: tuple[tuple[str, float], ...] = (("mixed", 0.55), ("explorer", 0.2), ("builder", 0.15), ("spinner", 0.1))
+    players: tuple[tuple[str, float], ...] = (
+        ("mixed", 0.43), ("explorer", 0.14), ("builder", 0.12), ("spinner", 0.08), ("acrobat", 0.18), ("idle", 0.05),
+    )  # fmt: skip
     """Who plays, and how often."""
     edit_every: float = 90.0
     """Ticks between edits, on average."""
