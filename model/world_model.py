@@ -72,6 +72,11 @@ PICKED_FIRST, KEY_FIRST = 6.0, 3.0
 DECIDED = 2.0
 """At play, and in the dreams that training is given as a past, logits count so many times: a pixel that is chosen by
 half keeps half of its blur, and dreams are made of dreams."""
+STILL_METRES, STILL_PIXELS = 0.01, 0.3
+"""At play, travel and own motion of less than this in a tick are none, and twice as much counts in full: whoever stands
+still must not creep, and no motion of the game is that slow."""
+FAINT = 0.03
+"""At play, a candidate's share of a pixel loses this much and the rest is scaled up, so that the sure copy exactly."""
 EXCLUDED = 12.0
 """What a candidate loses, in logits, where it comes from outside its picture, or from or onto the overlay."""
 
@@ -194,12 +199,16 @@ class WorldModel(nn.Module):
         facts = self.facts(x.mean(dim=2)).float()
 
         travel, events, pitch_after = facts.split((3, EVENT_COUNT, 1), dim=-1)
+        if not self.training:
+            travel = _settled(travel, 1.0, STILL_METRES)
         pictures = torch.cat((noised, turned, before, key_turned), dim=1)
         masks = torch.cat((seen, key_seen, overlay), dim=1)
         painted, logits, flow, depth = self.head(x.flatten(0, 1), pictures, masks)
         metres = depth.clamp(*DEPTH_RANGE).expm1()
         moved = travel.flatten(0, 1)
         shift, _ = geometry.travel_shift(metres, pitch, turn, moved, size_in_pixels, field)
+        if not self.training:
+            flow = _settled(flow, flow.new_tensor((width / 2, height / 2)), STILL_PIXELS)
         flow = flow + shift
         source = grid + _enlarged(flow, size_in_pixels)
         # Where the earlier view is concerned the picture must not pull at the travel: the frame before measures it.
@@ -217,6 +226,9 @@ class WorldModel(nn.Module):
         fair = torch.zeros_like(lost)
         logits = logits if self.training else DECIDED * logits
         weights = (logits - EXCLUDED * torch.cat((lost, lost, fair, fair, key_lost), dim=1)).softmax(dim=1)
+        if not self.training:
+            weights = (weights - FAINT).clamp(min=0)
+            weights = weights / weights.sum(dim=1, keepdim=True)
         candidates = (picked, mixed, before, painted, recalled)
         frame = sum(weights[:, index, None] * candidate for index, candidate in enumerate(candidates))
         return Prediction(
@@ -270,6 +282,12 @@ class WorldModel(nn.Module):
         action = torch.cat((action[..., :first], camera, action[..., first + 2 :]), dim=-1)
         turn = context.turn
         return torch.cat((action, torch.tanh(turn), torch.tanh(turn / CAMERA_SCALE)), dim=-1)
+
+
+def _settled(motion: Tensor, scale: Tensor | float, still: float) -> Tensor:
+    """`motion` [..., n] with what is shorter than `still`, once multiplied by `scale`, taken as none."""
+    length = (motion * scale).square().sum(-1, keepdim=True).clamp(min=1e-12).sqrt()
+    return motion * (length / still - 1).clamp(0, 1)
 
 
 def _enlarged(flow: Tensor, size: tuple[int, int]) -> Tensor:

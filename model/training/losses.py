@@ -18,6 +18,8 @@ WEIGHTS: dict[str, float] = {
 }  # fmt: skip
 CHANGED_WEIGHT = 2.0
 """How much more a pixel counts that is not what it was a tick ago, so that copying is no way out."""
+TRAVEL_KNEE = 0.01
+"""Metres below which an error of travel counts by its square: a hand's breadth is much to someone who stands still."""
 LARGEST_FLOW = 24.0
 """Pixels; flows beyond it belong to surfaces at the nose and are left out."""
 
@@ -85,7 +87,7 @@ def fact_losses(out: Prediction, batch: Batch, config: ModelConfig) -> dict[str,
 
     located = ~batch.travel.isnan().any(-1) & usable
     losses["travel"] = masked_mean(
-        functional.smooth_l1_loss(out.travel, torch.nan_to_num(batch.travel), reduction="none", beta=0.05),
+        functional.smooth_l1_loss(out.travel, torch.nan_to_num(batch.travel), reduction="none", beta=TRAVEL_KNEE),
         located[..., None].expand_as(out.travel),
     )
     flow, points = geometry.travel_shift(
