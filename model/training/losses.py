@@ -17,7 +17,10 @@ WEIGHTS: dict[str, float] = {
     "frame": 1.0, "haar": 1.0, "texture": 4.0, "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
 }  # fmt: skip
 CHANGED_WEIGHT = 2.0
-"""How much more a pixel counts that is not what it was a tick ago, so that copying is no way out."""
+"""How much the mean error counts of those pixels that are not what they were a tick ago, so that copying is no way
+out: a slot that was chosen or a block that was placed is little of the picture, and all that happened."""
+FEWEST_CHANGED = 0.02
+"""Share of the picture that changed pixels are taken to be at least."""
 TRAVEL_KNEE = 0.01
 """Metres below which an error of travel counts by its square: a hand's breadth is much to someone who stands still."""
 LARGEST_FLOW = 24.0
@@ -56,13 +59,15 @@ def texture_distance(predicted: Tensor, target: Tensor, levels: int = 2, pool: i
 
 
 def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, weight: Tensor) -> dict[str, Tensor]:
-    """Absolute plus squared error with changed pixels weighted up, the Haar distance and the texture distance.
+    """Absolute plus squared error of all and of changed pixels, the Haar distance and the texture distance.
 
     Frames [b, t, 3, h, w]; `weight` [b, t] multiplies each frame's share.
     """
     error = predicted - target
-    changed = 1 + CHANGED_WEIGHT * ((target - before).abs().amax(2, keepdim=True) > 0.05)
-    pixels = ((error.abs() + error.square()) * changed).mean((2, 3, 4))
+    wrong = (error.abs() + error.square()).mean(2)
+    changed = ((target - before).abs().amax(2) > 0.05).to(wrong.dtype)
+    share = changed.mean((2, 3)).clamp(min=FEWEST_CHANGED)
+    pixels = wrong.mean((2, 3)) + CHANGED_WEIGHT * (wrong * changed).mean((2, 3)) / share
     detail = haar_distance(error.flatten(0, 1)).unflatten(0, error.shape[:2])
     texture = texture_distance(predicted.flatten(0, 1), target.flatten(0, 1)).unflatten(0, error.shape[:2])
     parts = {"frame": pixels, "haar": detail, "texture": texture}
