@@ -159,6 +159,39 @@ def card(model: str, report: dict[str, Any], bench: dict[str, Any], training: Pa
     return "\n".join(lines) + "\n"
 
 
+def first_card(folder: Path, data: str, training: Path, machine: str, figures: dict[str, Any]) -> str:
+    """The card that training on `data` leaves in the model's folder, with a few figures of held-out worlds."""
+    known = {key: value for key, value in figures.items() if isinstance(value, float)}
+    lines = [
+        f"# {training.name}",
+        "",
+        VOXEL if data == "voxel" else f"Learned from the recordings in `{data}`, whose licence holds for it.",
+        "",
+        "## Training",
+        "",
+        f"On {machine}:",
+        "",
+        *training_facts(training),
+        "",
+        "## First results",
+        "",
+        f"The {figures['clips']} first held-out worlds; `docs/JUDGE.md` says what the figures mean.",
+        "",
+        "| figure | value |",
+        "|---|---|",
+        *(f"| `{key}` | {value:.2f} |" for key, value in known.items()),
+        "",
+        f"`reverie evaluate --model {folder}` measures everything, `python -m reverie.demos.card` makes a full card.",
+        "",
+        "## Configuration",
+        "",
+        "```json",
+        json.dumps(load_config(folder).to_dict()),
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def into_readme(readme: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     """Puts `text` between two markers of a file. Raises ModelError where they are missing."""
     whole = readme.read_text("utf-8")

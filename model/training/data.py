@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from reverie.model.training.shards import META, Shard
 
 WITHOUT_KEYS = 0.15
 """Share of windows that do without earlier views, as the first seconds of a dream do."""
+RESCAN_SECONDS = 10.0
+"""How often batches look for new shards."""
 DOUBT_METRES, DOUBT_TICKS = 0.15, 200
 """Standard deviation of a dream's place after so many ticks, as far as earlier views in training go."""
 
@@ -197,14 +200,23 @@ class ShardSet:
         return Batch(*(torch.from_numpy(np.stack([window[name] for window in windows])) for name in Batch._fields))
 
     def batches(self, rng: np.random.Generator, size: int, ticks: int, cold: float, ahead: int = 2) -> Iterator[Batch]:
-        """Endless batches, made by a thread while the last one is used."""
+        """Endless batches, made by a thread while the last one is used; shards that a recorder adds join in."""
         from concurrent.futures import ThreadPoolExecutor
 
+        looked = time.monotonic()
+
+        def make() -> Batch:
+            nonlocal looked
+            if time.monotonic() - looked > RESCAN_SECONDS:
+                self.rescan()
+                looked = time.monotonic()
+            return self.batch(rng, size, ticks, cold)
+
         with ThreadPoolExecutor(1, thread_name_prefix="shards") as pool:
-            waiting = [pool.submit(self.batch, rng, size, ticks, cold) for _ in range(ahead)]
+            waiting = [pool.submit(make) for _ in range(ahead)]
             while True:
                 yield waiting.pop(0).result()
-                waiting.append(pool.submit(self.batch, rng, size, ticks, cold))
+                waiting.append(pool.submit(make))
 
 
 OVERLAY_PAIRS, OVERLAY_DEGREES, OVERLAY_RATIO, OVERLAY_GAP = 300, 3.0, 0.3, 3
