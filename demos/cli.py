@@ -202,6 +202,7 @@ def build_parser() -> Parser:
     add_backend(compare)
     evaluate.add_argument("--held", type=share, metavar="SHARE", help="only the map seeds that this share holds out")
     evaluate.add_argument("--seeds", type=seed_list, default=(), metavar="S,S,…", help="only clips of these map seeds")
+    evaluate.add_argument("--size", type=frame_size, help="WIDTHxHEIGHT of frames (default: as trained)")
     for judging in (evaluate, compare):
         judging.add_argument("--data", metavar="DIR", help="clips to judge by (default: held-out voxel worlds)")
         judging.add_argument("--clips", type=count, default=64, help="how many (default: 64)")
@@ -304,6 +305,7 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
         quick=options.quick,
         held=options.held,
         map_seeds=options.seeds,
+        size=options.size,
         out=options.out,
         backend=options.backend,
         device=options.device,

@@ -71,7 +71,7 @@ class TrainOptions:
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
     """`reverie evaluate`. Without `data` the clips come from held-out voxel worlds; `held` is the share of map seeds
-    that fine-tuning kept from training (None: all clips).
+    that fine-tuning kept from training (None: all clips). `size` is (height, width) in pixels, None: as trained.
     """
 
     model: str = "tiny"
@@ -82,6 +82,7 @@ class EvaluateOptions:
     fresh: bool = False
     held: float | None = None
     seeds: tuple[int, ...] = ()
+    size: tuple[int, int] | None = None
     out: str | None = None
     backend: str = "auto"
     device: str = "auto"

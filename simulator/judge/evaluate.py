@@ -100,6 +100,7 @@ def evaluate(
     out: str | None = None,
     backend: str = "auto",
     device: str = "auto",
+    size: tuple[int, int] | None = None,
     context: int | None = None,
     fresh: bool = False,
 ) -> dict[str, Any]:
@@ -107,13 +108,14 @@ def evaluate(
     on those that `held_out` keeps from training (a share of `held`), or on those of some map seeds.
 
     Writes report.json, values.json, curves.json, contact sheets and films to `out` (runs/evaluate-MODEL); what was
-    computed before is only copied there, unless `fresh`. `context` is how many frames clips have before tick 0
-    (`context_of`). Raises ReverieError.
+    computed before is only copied there, unless `fresh`. `size` is the (height, width) of frames, as trained unless
+    told otherwise; what readers say is null where they do not read frames of it. `context` is how many frames clips
+    have before tick 0 (`context_of`). Raises ReverieError.
     """
     if data is None and seed < HELD_OUT_SEED:
         raise ReverieError(f"seed {seed}: models are trained on worlds below {HELD_OUT_SEED}; choose one from there up")
     began = time.perf_counter()
-    world = DreamWorld.load(model, backend, device)
+    world = DreamWorld.load(model, backend, device, size)
     folder = Path(out) if out is not None else Path("runs") / f"evaluate-{Path(model).resolve().name}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,16 +148,16 @@ def evaluate(
         else voxel_truth(many, seed, context, world.size)
     )
     report, curves = judge(world, true, folder)
-    ways: list[TrueRun] | None = [] if quick else None  # no time for long dreams
-    if data is not None and not quick:
+    ways: list[TrueRun] | None = [] if quick or not legible(world) else None  # for quick ones long dreams take too long
+    if data is not None and ways is None:
         choose = partial(
             recorded_runs, data, seed=seed, context=context, size=world.size, held=held, map_seeds=map_seeds
         )
         ways = recorded_ways(choose)
     report |= judge_frechet(world, context, true.played, seed, ways)
-    if data is None:
+    if data is None and legible(world):
         report |= judge_tasks(world, context, seed, quick)
-    teacher = open_teacher(model, device)
+    teacher = open_teacher(model, device, size)
     if teacher is not None:
         report |= judge_teacher(teacher, true.played[: many.teacher], curves)
     report, values = without_values(report)
@@ -181,6 +183,13 @@ def evaluate(
     made += [film[side] for film in json.loads((folder / FILMS).read_text("utf-8"))["films"] for side in SIDES]
     cache.remember(kept, folder, [folder / name for name in made if (folder / name).is_file()])
     return report
+
+
+def legible(world: Dreamer) -> bool:
+    """Whether the readers read frames of this shape; they bring it to their size."""
+    from reverie.model.motion import SIZE
+
+    return world.size[0] * SIZE[1] == world.size[1] * SIZE[0]
 
 
 def without_values(report: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -341,7 +350,7 @@ def judge_played(
     for prefix, frames in (("", seen[:, -1]), ("copy_", first[:, 0]), ("true_", true[:, -1])):
         energies = np.stack([metrics.laplacian_energy(frames), detail], axis=1)
         report |= ratio(f"{prefix}sharpness_{HORIZONS[-1]}", energies)
-    report |= judge_actions(seen, true, runs)
+    report |= judge_actions(seen, true, runs) if legible(world) else dict.fromkeys(("action_f1", "camera_deg"))
     report |= judge_sensitivity(world, states, runs, scores, curves, tell)
     curves |= {
         "ticks": list(runs[0].ticks),
@@ -463,8 +472,8 @@ def judge_probes(
     return report
 
 
-def open_teacher(model: str, device: str) -> DreamWorld | None:
-    """The many-step teacher in a model's folder, or None where there is none."""
+def open_teacher(model: str, device: str, size: tuple[int, int] | None = None) -> DreamWorld | None:
+    """The many-step teacher in a model's folder, dreaming frames of `size`, or None where there is none."""
     folder = model_folder(model)
     if not (folder / TEACHER).is_file():
         return None
@@ -477,7 +486,7 @@ def open_teacher(model: str, device: str) -> DreamWorld | None:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     network = load_model(folder, TEACHER)
-    return DreamWorld(TorchBackend(network, device), model, steps=network.config.finest)
+    return DreamWorld(TorchBackend(network, device), model, size=size, steps=network.config.finest)
 
 
 def judge_teacher(teacher: DreamWorld, runs: list[TrueRun], curves: dict[str, Any]) -> dict[str, Any]:
