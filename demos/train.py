@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from reverie.model.training.phases import PHASES, last_record, train_phase
 from reverie.model.training.shards import META
 from reverie.model.weights import model_folder
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
+
+if TYPE_CHECKING:
+    from reverie.model.readers import Readers
 
 RECORDING_SHARE = 0.08
 """Of the time of `train all` on the voxel world."""
@@ -62,12 +65,17 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
     return [here]
 
 
-def train_readers(data: str, out: Path, minutes: float, seed: int) -> dict[str, Any]:
+def train_readers(data: str, out: Path, minutes: float, seed: int, init: Path | None = None) -> dict[str, Any]:
     """Trains the judge's readers on recordings of the voxel world, or those that ship further on a folder of clips of
     another game; they are in `out/model`. Raises ModelError.
+
+    Of those in `init` features and feats are kept, and only what reads actions is trained anew.
     """
+    from reverie.model.readers import Readers
+
+    base = Readers.load(init) if init else None
     if Path(data).is_dir() and not any(Path(data).glob(f"*/{META}")):
-        return _adapt_readers(Path(data), out, 60 * minutes, seed)
+        return _adapt_readers(base or Readers.load(), Path(data), out, 60 * minutes, seed)
     from reverie.model.training.readers import FEATS, train_readers
     from reverie.simulator.judge.feats import NAMES, record_feats
     from reverie.simulator.lessons import write_lesson
@@ -78,17 +86,16 @@ def train_readers(data: str, out: Path, minutes: float, seed: int) -> dict[str, 
     (shards,) = gather(data, out, config, seconds * READERS_RECORDING_SHARE, seed)
     _write_lessons(shards, out / "lessons", write_lesson)
     feats = out / FEATS
-    if not feats.is_file():
+    if base is None and not feats.is_file():
         worlds = np.random.default_rng([seed, FEAT_STREAM]).integers(HELD_OUT_SEED, size=FEAT_WORLDS)
         with tqdm(desc="feats", total=2 * len(NAMES) * FEAT_WORLDS, unit="run") as bar:
             record_feats(feats, worlds.tolist(), config.size, bar.update)
     left = max(seconds - (time.perf_counter() - began), seconds * READERS_RECORDING_SHARE)
-    return train_readers(shards, out / "lessons", feats, out, left, seed)
+    return train_readers(shards, out / "lessons", feats, out, left, seed, base)
 
 
-def _adapt_readers(clips: Path, out: Path, seconds: float, seed: int) -> dict[str, Any]:
+def _adapt_readers(base: Readers, clips: Path, out: Path, seconds: float, seed: int) -> dict[str, Any]:
     """On the recordings that `held_out` does not keep for judging."""
-    from reverie.model.readers import Readers
     from reverie.model.training.readers import adapt_readers
     from reverie.simulator.clip_split import held_out, recordings
     from reverie.simulator.lessons import write_clip_lesson
@@ -100,7 +107,7 @@ def _adapt_readers(clips: Path, out: Path, seconds: float, seed: int) -> dict[st
         raise ModelError(f"{clips}: holds neither training shards nor clips")
     _write_lessons(out / "data", out / "lessons", write_clip_lesson)
     left = max(seconds - (time.perf_counter() - began), seconds * READERS_RECORDING_SHARE)
-    return adapt_readers(Readers.load(), out / "data", out / "lessons", out, left, seed)
+    return adapt_readers(base, out / "data", out / "lessons", out, left, seed)
 
 
 def _write_lessons(shards: Path, out: Path, write: Callable[[Path, Path], int]) -> None:
@@ -132,7 +139,9 @@ def train(
 ) -> dict[str, Any]:
     """Trains all phases, or one, for `minutes` in all; the model folder is `out/model`. Raises ModelError."""
     if phase == READERS:
-        return {"machine": machine(), "minutes": minutes} | train_readers(data, Path(out), minutes, seed)
+        return {"machine": machine(), "minutes": minutes} | train_readers(
+            data, Path(out), minutes, seed, Path(init) if init else None
+        )
     config = preset(preset_name)
     if phase != "all" and phase not in PHASES:
         raise ModelError(

@@ -39,8 +39,10 @@ FRONT = 0.2
 """Nothing nearer than this, in units of the ray, has slopes to follow."""
 DAMPING = 1e-4
 NEAREST_DEPTH = 0.3
+DOUBTFUL = 0.02
+"""What is one metre away counts half where its depth may be wrong by this share, and twice as far by twice as much."""
 TRAVEL_STEPS = ((4, 3), (2, 3))
-TURN_PRIOR, TRAVEL_PRIOR = 1e-3, 0.05
+TURN_PRIOR, TRAVEL_PRIOR = 1e-3, 0.03
 """Small turns and travels are likelier: in squared errors of brightness per squared radian, and per squared metre."""
 GRID = (6, 10)
 """Squares in which depth is given."""
@@ -213,16 +215,20 @@ def sight(frames: Tensor) -> Sight:
     return Sight(slots(frames), hand.round().to(torch.uint8))
 
 
-def travel(before: Tensor, after: Tensor, depth: Tensor, pitch: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def travel(
+    before: Tensor, after: Tensor, depth: Tensor, doubt: Tensor, pitch: Tensor, turn: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """How the eye moved between pairs of frames, uint8 [n, 96, 160, 3] each, by aligning them directly, depth given.
 
-    Gauss-Newton over three angles and travel at once (Kerl et al., Robust odometry estimation for RGB-D cameras, 2013).
-    `depth` [n, 6, 10] are metres in the second frame, `pitch` [n] degrees in the first, `turn` [n, 3] as found
-    by `measure`. Returns the travel [n, 3] in metres (right, down, ahead; level), the turn with it [n, 3], and the mean
-    error of brightness that is left [n].
+    Gauss-Newton over three angles and travel at once (Kerl et al., Robust odometry estimation for RGB-D cameras,
+    2013). `depth` [n, gh, gw] are metres in the second frame, `doubt` the errors that are expected of their
+    logarithms: what is less than sure counts for less, because wrong depths do not average out, but shorten every way.
+    `pitch` [n] degrees in the first, `turn` [n, 3] as found by `measure`. Returns the travel [n, 3] in metres (right,
+    down, ahead; level), the turn with it [n, 3], and the mean error of brightness that is left [n].
     """
     first, second, mask = brightness(before), brightness(after), _world_mask()
     near = 1 / depth.clamp(min=NEAREST_DEPTH).unsqueeze(1)
+    sure = 1 / (1 + (near * doubt.unsqueeze(1) / DOUBTFUL) ** 2)
     rotation = _rotation(torch.deg2rad(turn * torch.tensor((-1.0, 1.0, 1.0))))
     moved = torch.zeros(len(before), 3)
     cost = torch.zeros(len(before))
@@ -231,19 +237,28 @@ def travel(before: Tensor, after: Tensor, depth: Tensor, pitch: Tensor, turn: Te
         solid = (functional.avg_pool2d(mask, scale) > 0.99).float()
         size = earlier.shape[-2:]
         inverse = functional.interpolate(near, size, mode="bilinear", align_corners=False).flatten(1)
-        rotation, moved, cost = _align(earlier, later, solid, rotation, moved, inverse, steps)
+        trust = functional.interpolate(sure, size, mode="bilinear", align_corners=False).flatten(1)
+        rotation, moved, cost = _align(earlier, later, solid, trust, rotation, moved, inverse, steps)
     sin, cos = torch.sin(torch.deg2rad(pitch)), torch.cos(torch.deg2rad(pitch))
     x, y, z = moved.unbind(-1)
     return torch.stack((x, cos * y + sin * z, cos * z - sin * y), -1), _angles(rotation), cost
 
 
 def _align(
-    before: Tensor, after: Tensor, mask: Tensor, rotation: Tensor, moved: Tensor, near: Tensor, steps: int
+    before: Tensor,
+    after: Tensor,
+    mask: Tensor,
+    trust: Tensor,
+    rotation: Tensor,
+    moved: Tensor,
+    near: Tensor,
+    steps: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `_refine`, with the eye's travel [n, 3] in the axes of the camera before; `near` [n, h * w] is 1 / depth."""
+    """As `_refine`, with the eye's travel [n, 3] in the axes of the camera before; `near` [n, h * w] is 1 / depth,
+    `trust` what a pixel counts."""
     height, width = before.shape[-2:]
     rays = pixel_rays(height, width, FIELD_OF_VIEW).reshape(1, -1, 3)
-    stack, goal, seen = _stacked(before, mask), after.flatten(1), mask.flatten()
+    stack, goal, seen = _stacked(before, mask), after.flatten(1), mask.flatten() * trust
     prior = torch.diag(torch.tensor((TURN_PRIOR,) * 3 + (TRAVEL_PRIOR,) * 3))
     for step in range(steps + 1):
         turned = rays @ rotation.transpose(1, 2)

@@ -1,10 +1,11 @@
 """The judge's readers: small networks, trained on true clips alone, that say what a clip shows.
 
 `ActionReader` reads the action back from the frames before and after it. It reads the keys in `BUTTONS` (`readable`),
-the chosen slot and the camera's turn. `FeatureReader` turns a frame into features, learned by telling what is in view:
-kinds of blocks, their sides and depth, the camera's pitch, the hour, the hotbar. `FeatReader` says from a few frames of
-a scripted feat whether it succeeded. How often each is right on true held-out clips stands in the `CARD.md` beside
-their weights; a reader that is itself wrong proves nothing.
+the chosen slot and the camera's turn, from motion that `DepthReader`'s depth gives its scale. `FeatureReader` turns a
+frame into features, learned by telling what is in view: kinds of blocks, their sides and depth, the camera's pitch,
+the hour, the hotbar. `FeatReader` says from a few frames of a scripted feat whether it succeeded. How often each is
+right on true held-out clips stands in the `CARD.md` beside their weights; a reader that is itself wrong proves
+nothing.
 
 A key counts as held only where it had an effect: where releasing it for that tick would have changed the next frame
 (`effective`). Forward against a wall, jump in mid-air, a swing of the arm that goes on anyway: nobody could see those.
@@ -33,6 +34,8 @@ BUTTONS: tuple[str, ...] = ("forward", "back", "left", "right", "jump", "sneak",
 """Keys that are read one by one; `hotbar` is read from the frame around the chosen slot."""
 EFFECT_METRES = 0.02
 """A key that moves the eye by less than this in a tick cannot be seen at work: sinking and floating, mostly."""
+STEPS = (1, 1, 2, 4)
+"""Pairs between those that each convolution over time sees."""
 SWINGS = 6
 """Phases of the arm's swing, at rest included."""
 KINDS, FACES = 25, 7
@@ -42,6 +45,8 @@ CHUNK = 64
 """Frames or pairs in one pass. A constant, because the shape of a pass can change its last bits."""
 PITCH_SCALE, TURN_SCALE, TRAVEL_SCALE, COST_SCALE, CENTRE_SCALE = 45.0, 5.0, 5.0, 20.0, 10.0
 """What inputs are divided or multiplied by, so that they are of the order of one."""
+DOUBTS = (-4.0, 2.0)
+"""Least and most that the depth reader may doubt."""
 WIDEST_TURN, STEEPEST = 45.0, 90.0
 
 
@@ -59,7 +64,7 @@ class Seen(NamedTuple):
     left: Tensor
     """[b, t]: what both leave."""
     pitch: Tensor
-    """[b, t] degrees: the camera's, before the tick, as the feature reader sees it."""
+    """[b, t] degrees: the camera's, before the tick, as the depth reader sees it."""
     centre: Tensor
     """[b, t, 2, 12, 12]"""
     slots: Tensor
@@ -91,10 +96,11 @@ class Readings(NamedTuple):
 class ActionReader(nn.Module):
     """An inverse-dynamics model (Baker et al., Video PreTraining, arXiv 2206.11795) on measured motion.
 
-    Each pair of frames becomes a vector, and two convolutions over time look at the four pairs to either side.
+    Each pair of frames becomes a vector, and convolutions over time look at the sixteen pairs to either side: how fast
+    the body goes tells, ticks later, whether it sprinted when it jumped.
     """
 
-    def __init__(self, width: int = 96) -> None:
+    def __init__(self, width: int = 128) -> None:
         super().__init__()
         self.width = width
         self.hand = nn.Sequential(
@@ -106,8 +112,9 @@ class ActionReader(nn.Module):
         self.pair = nn.Sequential(
             nn.Linear(4 * 3 + 5 + 16 + 4 * SWINGS, width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width)
         )
-        self.near = nn.Conv1d(width, width, 5, padding=2, padding_mode="replicate")
-        self.far = nn.Conv1d(width, width, 5, padding=2, padding_mode="replicate")
+        self.times = nn.ModuleList(
+            nn.Conv1d(width, width, 5, padding=2 * step, dilation=step, padding_mode="replicate") for step in STEPS
+        )
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Dropout(0.1), nn.Linear(width, len(BUTTONS)))
 
     def forward(self, seen: Seen) -> Guess:
@@ -133,8 +140,8 @@ class ActionReader(nn.Module):
             -1,
         )  # fmt: skip
         x = self.pair(pairs).transpose(1, 2)
-        x = x + functional.gelu(self.near(x))
-        x = x + functional.gelu(self.far(x))
+        for layer in self.times:
+            x = x + functional.gelu(layer(x))
         return Guess(self.head(x.transpose(1, 2)), swing)
 
 
@@ -144,6 +151,58 @@ def camera_of(seen: Seen) -> Tensor:
     angle = torch.deg2rad(seen.pitch)
     yaw = seen.full[..., 1] * torch.cos(angle) + seen.full[..., 2] * torch.sin(angle)
     return torch.stack((seen.full[..., 0], yaw), -1).clamp(-WIDEST_TURN, WIDEST_TURN)
+
+
+class Distances(NamedTuple):
+    """What the depth reader says of n frames."""
+
+    depth: Tensor
+    """[n, 24, 40] log metres."""
+    doubt: Tensor
+    """[n, 24, 40]: the error that it expects of them, as its logarithm."""
+    pitch: Tensor
+    """[n] degrees: the camera's."""
+
+
+class DepthReader(nn.Module):
+    """How far everything in one frame is, how sure that is, and the camera's pitch: what travel is measured with.
+
+    A coarse map of the frame, told where it looks and what the frame is as a whole, is refined by finer ones.
+    """
+
+    def __init__(self, widths: Sequence[int] = (32, 64, 96)) -> None:
+        super().__init__()
+        low, middle, high = widths
+        self.widths = tuple(widths)
+        self.patches = nn.Conv2d(3, low, 4, stride=4)
+        self.second = nn.Conv2d(low, middle, 3, stride=2, padding=1)
+        self.third = nn.Conv2d(middle, high, 3, stride=2, padding=1)
+        self.place = nn.Parameter(torch.zeros(1, high, *GRID))
+        self.fourth = nn.Conv2d(high, high, 3, padding=1)
+        self.squeeze = nn.Conv2d(high, 16, 1)
+        self.whole = nn.Linear(16 * GRID[0] * GRID[1], high)
+        self.tilt = nn.Linear(high, 1)
+        self.fifth = nn.Conv2d(high, high, 3, padding=1)
+        self.finer = nn.Conv2d(high, middle, 1)
+        self.sixth = nn.Conv2d(middle, middle, 3, padding=1)
+        self.finest = nn.Conv2d(middle, low, 1)
+        self.seventh = nn.Conv2d(low, low, 3, padding=1)
+        self.depth = nn.Conv2d(low, 2, 1)
+
+    def forward(self, frames: Tensor) -> Distances:
+        """Of uint8 [n, 96, 160, 3]."""
+        low = functional.gelu(self.patches(frames.permute(0, 3, 1, 2).float() / 127.5 - 1))
+        middle = functional.gelu(self.second(low))
+        x = functional.gelu(self.third(middle) + self.place)
+        x = x + functional.gelu(self.fourth(x))
+        whole = functional.gelu(self.whole(functional.gelu(self.squeeze(x)).flatten(1)))
+        x = x + functional.gelu(self.fifth(x + whole[..., None, None]))
+        x = middle + functional.interpolate(self.finer(x), scale_factor=2.0)
+        x = x + functional.gelu(self.sixth(x))
+        x = low + functional.interpolate(self.finest(x), scale_factor=2.0)
+        x = x + functional.gelu(self.seventh(x))
+        depth, doubt = self.depth(x).float().unbind(1)
+        return Distances(depth, doubt.clamp(*DOUBTS), self.tilt(whole).squeeze(1).float() * PITCH_SCALE)
 
 
 class FeatureReader(nn.Module):
@@ -218,8 +277,8 @@ def fitted(frames: np.ndarray) -> Tensor:
 
 
 @torch.inference_mode()
-def look(features: FeatureReader, frames: np.ndarray) -> Seen:
-    """What the action reader looks at, of uint8 [b, t + 1, h, w, 3]; depth and pitch are those that `features` sees."""
+def look(depths: DepthReader, frames: np.ndarray) -> Seen:
+    """What the action reader looks at, of uint8 [b, t + 1, h, w, 3]; depth and pitch are those that `depths` sees."""
     b, after = frames.shape[:2]
     columns: dict[str, list[Tensor]] = {name: [] for name in Seen._fields}
     for clip in frames:
@@ -227,10 +286,9 @@ def look(features: FeatureReader, frames: np.ndarray) -> Seen:
         for low in range(0, after - 1, CHUNK):
             first, second = fit[low : low + CHUNK][: after - 1 - low], fit[low + 1 : low + 1 + CHUNK]
             motion = measure(first, second)
-            cells, whole = features(fit[low : low + 1 + CHUNK])
-            depth = cells[1:, -1].exp()
-            pitch = (whole[:-1, 0] * PITCH_SCALE).clamp(-STEEPEST, STEEPEST)
-            found, full, left = travel(first, second, depth, pitch, motion.turn)
+            far = depths(fit[low : low + 1 + CHUNK])
+            pitch = far.pitch[:-1].clamp(-STEEPEST, STEEPEST)
+            found, full, left = travel(first, second, far.depth[1:].exp(), far.doubt[1:].exp(), pitch, motion.turn)
             parts = (motion.turn, motion.cost, full, found, left, pitch, motion.centre)
             for name, part in zip(Seen._fields, parts):
                 columns[name].append(part)
@@ -245,6 +303,7 @@ class Readers:
     def __init__(
         self,
         actions: ActionReader,
+        depths: DepthReader,
         features: FeatureReader,
         feats: FeatReader,
         thresholds: Sequence[float],
@@ -254,7 +313,8 @@ class Readers:
         """`thresholds` are the logits above which a button counts as held; `names` those of the feats; `hotbar` says
         whether the hotbar is drawn where `motion.slots` looks for it.
         """
-        self.action_reader, self.feature_reader, self.feat_reader = actions.eval(), features.eval(), feats.eval()
+        self.action_reader, self.depth_reader = actions.eval(), depths.eval()
+        self.feature_reader, self.feat_reader = features.eval(), feats.eval()
         self.thresholds, self.names, self.hotbar = tuple(thresholds), tuple(names), hotbar
 
     @classmethod
@@ -269,8 +329,9 @@ class Readers:
             features = FeatureReader(config["widths"])
             names = [str(name) for name in config["feats"]]
             readers = cls(
-                ActionReader(int(config["width"])), features, FeatReader(features.widths[2], len(names)),
-                [float(level) for level in config["thresholds"]], names, bool(config.get("hotbar", True)),
+                ActionReader(int(config["width"])), DepthReader(config["depth_widths"]), features,
+                FeatReader(features.widths[2], len(names)), [float(level) for level in config["thresholds"]], names,
+                bool(config.get("hotbar", True)),
             )  # fmt: skip
             for prefix, network in readers._networks().items():
                 part = {key[len(prefix) + 1 :]: value for key, value in weights.items() if key.startswith(prefix + ".")}
@@ -285,7 +346,8 @@ class Readers:
 
         folder.mkdir(parents=True, exist_ok=True)
         config = {
-            "width": self.action_reader.width, "widths": list(self.feature_reader.widths),
+            "width": self.action_reader.width, "depth_widths": list(self.depth_reader.widths),
+            "widths": list(self.feature_reader.widths),
             "thresholds": [round(level, 4) for level in self.thresholds], "feats": list(self.names),
             "hotbar": self.hotbar,
         }  # fmt: skip
@@ -298,7 +360,10 @@ class Readers:
         save_file(weights, folder / WEIGHTS)
 
     def _networks(self) -> dict[str, nn.Module]:
-        return {"actions": self.action_reader, "features": self.feature_reader, "feats": self.feat_reader}
+        return {
+            "actions": self.action_reader, "depths": self.depth_reader,
+            "features": self.feature_reader, "feats": self.feat_reader,
+        }  # fmt: skip
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -308,7 +373,7 @@ class Readers:
     @torch.inference_mode()
     def read_actions(self, frames: np.ndarray) -> Readings:
         """The actions between the frames of clips, uint8 [b, t + 1, h, w, 3]."""
-        seen = look(self.feature_reader, frames)
+        seen = look(self.depth_reader, frames)
         guesses = [self.action_reader(Seen(*(part[i : i + 1] for part in seen))) for i in range(len(frames))]
         levels = torch.tensor(self.thresholds)
         chosen = seen.slots.argmax(-1)

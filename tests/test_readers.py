@@ -12,7 +12,7 @@ import torch
 from reverie.demos.train import READERS_HELD, train
 from reverie.model import motion
 from reverie.model.errors import ModelError
-from reverie.model.readers import BUTTONS, FEAT_FRAMES, SHIPPED, Readers, effective, fitted, look
+from reverie.model.readers import BUTTONS, FEAT_FRAMES, SHIPPED, Guess, Readers, effective, fitted, look
 from reverie.model.training import readers as training
 from reverie.model.training.lessons import GRID, KEYS, LESSON, SCALARS, UNKNOWN, UNSEEN, load_lesson
 from reverie.model.training.shards import Shard
@@ -149,6 +149,11 @@ def test_readers_are_trained_and_saved(tmp_path: Path) -> None:
     assert len(opened.thresholds) == len(BUTTONS)
     with pytest.raises(ModelError, match="no recordings"):
         training.train_readers(tmp_path, tmp_path, tmp_path / "feats.npz", tmp_path / "out", 1.0)
+    base = Readers.load()
+    again = train("readers", str(tmp_path / "shards"), str(tmp_path), minutes=0.02, init=str(SHIPPED))
+    kept = Readers.load(Path(again["model"]))
+    assert torch.equal(kept.feature_reader.cells.weight, base.feature_reader.cells.weight)
+    assert kept.names == base.names and not torch.equal(kept.depth_reader.depth.weight, base.depth_reader.depth.weight)
 
 
 def test_places_and_events_tell_what_keys_of_a_recording_did() -> None:
@@ -181,7 +186,7 @@ def test_readers_of_another_game_learn_from_its_recordings(tmp_path: Path, reade
 
 def test_a_mirror_swaps_left_and_right(readers: Readers) -> None:
     frames, _, _ = clips()
-    seen = look(readers.feature_reader, frames[:1, :6])
+    seen = look(readers.depth_reader, frames[:1, :6])
     t = seen.turn.shape[1]
     held = torch.zeros(1, t, len(BUTTONS))
     held[..., BUTTONS.index("left")] = 1
@@ -191,6 +196,45 @@ def test_a_mirror_swaps_left_and_right(readers: Readers) -> None:
     assert torch.equal(other.seen.turn[..., 1], -seen.turn[..., 1])
     assert torch.equal(other.seen.travel[..., 0], -seen.travel[..., 0])
     assert torch.equal(training.mirrored(other).seen.centre, seen.centre)
+
+
+def test_a_part_of_a_piece_is_as_long_everywhere(readers: Readers) -> None:
+    frames, actions, _ = clips()
+    seen = look(readers.depth_reader, frames[:1])
+    held = torch.from_numpy(actions[:1, :, : len(BUTTONS)])
+    pieces = training.Pieces(seen, held, torch.ones_like(held), torch.arange(33)[None])
+    part = training.shortened(pieces, np.random.default_rng(1))
+    t = part.buttons.shape[1]
+    low = int(part.swing[0, 0])
+    assert training.SHORTEST <= t <= 32 and part.swing.shape == part.seen.slots.shape[:2] == (1, t + 1)
+    assert torch.equal(part.seen.travel, seen.travel[:, low : low + t])
+    assert torch.equal(part.seen.hand, seen.hand[:, low : low + t + 1])
+
+
+def test_depth_and_pitch_are_seen(readers: Readers) -> None:
+    world = VoxelWorld()
+    states = [truth.arrive(world, HELD_OUT_SEED + seed)[0] for seed in range(CLIPS)]
+    with torch.inference_mode():
+        far = readers.depth_reader(fitted(np.stack([world.frame(state) for state in states])))
+    metres = np.stack([world.depth(state)[2::4, 2::4] for state in states])
+    near = metres < 16
+    assert np.median(np.abs(far.depth.numpy() - np.log(metres.clip(0.1)))[near]) < 0.2
+    assert np.median(np.abs(far.pitch.numpy() - [world.pose(state)[4] for state in states])) < 4
+
+
+def test_thresholds_are_those_of_all_buttons_together() -> None:
+    logits = torch.full((1, 100, len(BUTTONS)), -9.0)
+    held = torch.zeros(1, 100, len(BUTTONS))
+    logits[:, :90, 0], held[:, :90, 0] = 2.0, 1.0  # easy to see, and common
+    logits[:, :10, 1], held[:, :4, 1] = 1.0, 1.0  # more often wrong than right where it is said
+
+    class Fixed(torch.nn.Module):
+        def forward(self, seen: object) -> Guess:
+            return Guess(logits, logits)
+
+    pieces = training.Pieces(None, held, torch.ones_like(held), torch.zeros(1, 101))  # type: ignore[arg-type]
+    levels = training.thresholds(Fixed(), pieces)  # type: ignore[arg-type]
+    assert levels[0] < 2 and levels[1] >= 1
 
 
 def test_shapes_and_repeatability(readers: Readers) -> None:

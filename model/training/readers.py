@@ -26,6 +26,7 @@ from reverie.model.readers import (
     PITCH_SCALE,
     SWINGS,
     ActionReader,
+    DepthReader,
     FeatReader,
     FeatureReader,
     Readers,
@@ -38,9 +39,11 @@ from reverie.model.training.shards import META, Shard
 
 SEGMENT = 48
 """Ticks of the pieces that the action reader learns from; every second one of a shard."""
+SHORTEST = 28
+"""Ticks of the shortest part of a piece that is learned from: the judge's clips are short, and have two ends."""
 KEPT_BACK = 0.1
 """Share of the pieces that thresholds are chosen on, after training on the others."""
-SHARES = {"features": 0.45, "observing": 0.25, "actions": 0.2, "feats": 0.1}
+SHARES = {"depth": 0.35, "observing": 0.2, "actions": 0.2, "features": 0.2, "feats": 0.05}
 """How the time for training is divided."""
 OBSERVING = 0.6
 """Share of the time in which readers that are trained further look at what they learn from."""
@@ -49,6 +52,8 @@ FARTHEST = 64.0
 """Metres; the sky counts as this far."""
 LEVELS = np.arange(-2.5, 2.51, 0.25)
 """Thresholds that are tried."""
+ROUNDS, ALIKE = 4, 1e-4
+"""Times that all thresholds are chosen, one after the other; scores of thresholds that are equally good."""
 RATE = 2.5e-3
 SWAPPED = {"left": "right", "right": "left"}
 SWING_WEIGHT = 0.3
@@ -78,10 +83,10 @@ def starts_of(shard: Shard) -> np.ndarray:
     return starts[shard.starts[starts] == shard.starts[starts + SEGMENT]]
 
 
-def observe(features: FeatureReader, shard: Shard, starts: np.ndarray) -> Seen:
+def observe(depths: DepthReader, shard: Shard, starts: np.ndarray) -> Seen:
     """What is seen of the pieces of a shard."""
     frames = shard.columns["frames"]
-    parts = [look(features, np.asarray(frames[row : row + SEGMENT + 1])[None]) for row in starts]
+    parts = [look(depths, np.asarray(frames[row : row + SEGMENT + 1])[None]) for row in starts]
     seen = Seen(*(torch.cat(column) for column in zip(*parts)))
     return seen._replace(centre=seen.centre.half())
 
@@ -122,6 +127,18 @@ def mirrored(pieces: Pieces) -> Pieces:
     return replace(pieces, seen=seen, buttons=pieces.buttons[..., order], weight=pieces.weight[..., order])
 
 
+def shortened(pieces: Pieces, rng: np.random.Generator) -> Pieces:
+    """A random part, of one length, of each piece."""
+    ticks = pieces.buttons.shape[1]
+    length = int(rng.integers(min(SHORTEST, ticks), ticks + 1))
+    low = int(rng.integers(ticks - length + 1))
+
+    def cut(part: Tensor) -> Tensor:
+        return part[:, low : low + length + part.shape[1] - ticks]
+
+    return Pieces(Seen(*map(cut, pieces.seen)), *(cut(getattr(pieces, name)) for name in Pieces.__slots__[1:]))
+
+
 def action_loss(reader: ActionReader, pieces: Pieces) -> Tensor:
     """What the action reader is trained by."""
     guess = reader(pieces.seen)
@@ -145,7 +162,7 @@ def _timed(network: nn.Module, seconds: float, weight_decay: float) -> Iterator[
 
 
 def train_actions(
-    pieces: Pieces, seconds: float, seed: int, batch: int = 8, start: ActionReader | None = None
+    pieces: Pieces, seconds: float, seed: int, batch: int = 16, start: ActionReader | None = None
 ) -> tuple[ActionReader, list[float]]:
     """The action reader, fresh or from `start`, and its thresholds."""
     torch.manual_seed(seed)
@@ -155,7 +172,7 @@ def train_actions(
     kept, order = pieces.take(order[:back]), order[back:]
     reader = copy.deepcopy(start) or ActionReader()
     for optimiser in _timed(reader, seconds, 0.02):
-        some = pieces.take(rng.choice(order, min(batch, len(order)), replace=False))
+        some = shortened(pieces.take(rng.choice(order, min(batch, len(order)), replace=False)), rng)
         action_loss(reader, mirrored(some) if rng.random() < 0.5 else some).backward()
         nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
         optimiser.step()
@@ -164,19 +181,24 @@ def train_actions(
 
 @torch.inference_mode()
 def thresholds(reader: ActionReader, pieces: Pieces) -> list[float]:
-    """The logit above which each button counts as held, so that F1 is highest on these pieces."""
+    """The logit above which each button counts as held, so that the F1 of all buttons together is highest here.
+
+    A rare button that is hard to see is often guessed if its own F1 is to be high, and that spoils the F1 of all.
+    """
     logits = reader(pieces.seen).buttons
-    best = []
-    for index in range(len(BUTTONS)):
-        weight, held = pieces.weight[..., index], pieces.buttons[..., index]
-        scores = []
-        for level in LEVELS:
-            said = (logits[..., index] > level).float()
-            right = (said * held * weight).sum()
-            scores.append(float(2 * right / ((said + held) * weight).sum().clamp(min=1.0)))
-        near = np.flatnonzero(np.array(scores) >= max(scores) - 1e-3)
-        best.append(float(LEVELS[near].mean()))
-    return best
+    said = logits[..., None, :] > torch.from_numpy(LEVELS).float()[:, None]
+    weight, held = pieces.weight[..., None, :], pieces.buttons[..., None, :]
+    right = 2 * (said * held * weight).sum((0, 1)).T.numpy()  # [buttons, levels]
+    total = ((said + held) * weight).sum((0, 1)).T.numpy()
+    index, every = (right / total.clip(min=1.0)).argmax(1), np.arange(len(BUTTONS))
+    for _ in range(ROUNDS):
+        for button in every:
+            others = every != button
+            above = right[others, index[others]].sum() + right[button]
+            scores = above / (total[others, index[others]].sum() + total[button]).clip(min=1.0)
+            near = np.flatnonzero(scores >= scores.max() - ALIKE)
+            index[button] = near[len(near) // 2]
+    return [float(LEVELS[one]) for one in index]
 
 
 def feature_loss(reader: FeatureReader, frames: Tensor, truth: dict[str, Tensor]) -> Tensor:
@@ -238,6 +260,38 @@ def train_features(frames: FrameSet, seconds: float, seed: int, batch: int = 32)
     return reader
 
 
+def depth_loss(reader: DepthReader, frames: Tensor, depth: Tensor, pitch: Tensor) -> Tensor:
+    """What the depth reader is trained by: log metres [n, 24, 40] and degrees [n]."""
+    with torch.autocast("cpu", torch.bfloat16):
+        far = reader(frames)
+    known = ((far.depth - depth).abs() * torch.exp(-far.doubt) + far.doubt).mean()  # what Laplace's distribution says
+    return known + 3 * functional.smooth_l1_loss(far.pitch / PITCH_SCALE, pitch / PITCH_SCALE, beta=0.02)
+
+
+def depth_batch(shards: Sequence[Shard], rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Random frames uint8 [size, h, w, 3], their log metres [size, h/4, w/4] and degrees of pitch [size]."""
+    which = rng.integers(len(shards), size=size)
+    picked = [(shards[one].columns, int(rng.integers(shards[one].rows))) for one in which]
+    metres = np.stack([columns["depth"][row] for columns, row in picked]).astype(np.float32)
+    return (
+        torch.from_numpy(np.stack([columns["frames"][row] for columns, row in picked])),
+        torch.from_numpy(np.log(np.clip(np.nan_to_num(metres, posinf=FARTHEST), 0.1, FARTHEST))),
+        torch.from_numpy(np.array([columns["eye"][row, 4] for columns, row in picked], np.float32)),
+    )
+
+
+def train_depth(shards: Sequence[Shard], seconds: float, seed: int, batch: int = 32) -> DepthReader:
+    """The depth reader."""
+    torch.manual_seed(seed + 3)
+    rng = np.random.default_rng(seed + 3)
+    reader = DepthReader().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for optimiser in _timed(reader, seconds, 0.02):
+        depth_loss(reader, *depth_batch(shards, rng, batch)).backward()
+        nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
+        optimiser.step()
+    return reader.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+
 def train_feats(features: FeatureReader, file: Path, seconds: float, seed: int, batch: int = 64) -> FeatReader:
     """The feat reader, on recorded feats (`simulator/judge/feats.py`), the features frozen. Raises ModelError."""
     try:
@@ -262,19 +316,34 @@ def train_feats(features: FeatureReader, file: Path, seconds: float, seed: int, 
     return reader
 
 
-def train_readers(shards: Path, lessons: Path, feats: Path, out: Path, seconds: float, seed: int = 0) -> dict[str, Any]:
+def train_readers(
+    shards: Path,
+    lessons: Path,
+    feats: Path,
+    out: Path,
+    seconds: float,
+    seed: int = 0,
+    base: Readers | None = None,
+) -> dict[str, Any]:
     """Trains all readers for `seconds` and writes them to `out/model`; returns a line for the log. Raises ModelError.
 
-    `shards` holds recordings of the voxel world, `lessons` what is known of them, `feats` recorded feats.
+    `shards` holds recordings of the voxel world, `lessons` what is known of them, `feats` recorded feats. Of `base`,
+    if given, features and feats are kept, so that Fréchet distances stay comparable, and feats are not opened.
     """
     opened, known = _with_lessons(shards, lessons)
-    features = train_features(FrameSet(opened, known), seconds * SHARES["features"], seed)
-    pieces = _observed(features, opened, known, seconds * SHARES["observing"])
-    actions, levels = train_actions(pieces, seconds * SHARES["actions"], seed)
-    heads = train_feats(features, feats, seconds * SHARES["feats"], seed)
-    with np.load(feats) as kept:
-        names = [str(name) for name in kept["names"]]
-    Readers(actions, features, heads, levels, names).save(out / "model")
+    parts = ("depth", "observing", "actions") if base else tuple(SHARES)
+    share = {part: SHARES[part] / sum(SHARES[one] for one in parts) for part in parts}
+    depths = train_depth(opened, seconds * share["depth"], seed)
+    pieces = _observed(depths, opened, known, seconds * share["observing"])
+    actions, levels = train_actions(pieces, seconds * share["actions"], seed)
+    if base is not None:
+        features, heads, names = base.feature_reader, base.feat_reader, list(base.names)
+    else:
+        features = train_features(FrameSet(opened, known), seconds * share["features"], seed)
+        heads = train_feats(features, feats, seconds * share["feats"], seed)
+        with np.load(feats) as kept:
+            names = [str(name) for name in kept["names"]]
+    Readers(actions, depths, features, heads, levels, names).save(out / "model")
     return {"shards": len(opened), "ticks": sum(shard.rows for shard in opened), "model": str(out / "model")}
 
 
@@ -287,9 +356,10 @@ def adapt_readers(
     log. Raises ModelError.
     """
     opened, known = _with_lessons(shards, lessons)
-    pieces = _observed(base.feature_reader, opened, known, seconds * OBSERVING)
+    pieces = _observed(base.depth_reader, opened, known, seconds * OBSERVING)
     actions, levels = train_actions(pieces, seconds * (1 - OBSERVING), seed, start=base.action_reader)
-    Readers(actions, base.feature_reader, base.feat_reader, levels, base.names, hotbar=False).save(out / "model")
+    kept = base.depth_reader, base.feature_reader, base.feat_reader
+    Readers(actions, *kept, levels, base.names, hotbar=False).save(out / "model")
     return {"shards": len(opened), "ticks": pieces.weight[..., 0].numel(), "model": str(out / "model")}
 
 
@@ -304,14 +374,14 @@ def _with_lessons(shards: Path, lessons: Path) -> tuple[list[Shard], list[dict[s
 
 
 def _observed(
-    features: FeatureReader, shards: Sequence[Shard], lessons: Sequence[dict[str, np.ndarray]], seconds: float
+    depths: DepthReader, shards: Sequence[Shard], lessons: Sequence[dict[str, np.ndarray]], seconds: float
 ) -> Pieces:
     """Pieces of as many shards as can be looked at in that time, at least one. Raises ModelError."""
     parts, began = [], time.perf_counter()
     for shard, lesson in zip(shards, lessons, strict=True):
         starts = starts_of(shard)
         if len(starts):
-            parts.append(pieces_of(shard, lesson, starts, observe(features, shard, starts)))
+            parts.append(pieces_of(shard, lesson, starts, observe(depths, shard, starts)))
         if parts and time.perf_counter() - began > seconds:
             break
     if not parts:
