@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,12 @@ RECORDING_SHARE = 0.08
 PHASE_SHARES: dict[str, float] = {"dynamics": 0.6, "distill": 0.4}
 """How `train all` divides the rest."""
 MOST_SHARDS = 4096
+SPARE_CORES = 2
+"""Cores that feed an accelerator; the others record while it trains."""
+LAST_SHARD_SECONDS = 30.0
+"""No new shard is begun so shortly before training ends."""
+JUDGED_WORLDS = 16
+"""Held-out worlds that a new model's first card has figures of."""
 READERS = "readers"
 """Not a phase of a preset: the networks that judge dreams (`reverie.model.readers`)."""
 READERS_RECORDING_SHARE = 0.25
@@ -63,6 +71,26 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
     if clips_to_shards(folder, here, config.size) == 0:
         raise ModelError(f"{data}: holds neither training shards nor clips")
     return [here]
+
+
+def recorders() -> int:
+    """Processes that record while training goes on: none where the cores are what trains."""
+    return max(0, len(os.sched_getaffinity(0)) - SPARE_CORES) if torch.cuda.is_available() else 0
+
+
+@contextmanager
+def recording_beside(folder: Path, config: ModelConfig, seed: int, workers: int, seconds: float) -> Iterator[None]:
+    """Adds shards of the voxel world to `folder` with `workers` processes while something else goes on."""
+    if not workers or seconds <= LAST_SHARD_SECONDS:
+        yield
+        return
+    arguments = (folder, MOST_SHARDS, seed, ShardPlan(size=config.size), workers, seconds - LAST_SHARD_SECONDS)
+    recorder = threading.Thread(target=write_shards, args=arguments, name="recorder")
+    recorder.start()
+    try:
+        yield
+    finally:
+        recorder.join()
 
 
 def train_readers(data: str, out: Path, minutes: float, seed: int, init: Path | None = None) -> dict[str, Any]:
@@ -155,13 +183,26 @@ def train(
     folders = known or gather(data, target, config, recording, seed)
     left = 60 * minutes - (time.perf_counter() - began if phase == "all" else recording)
     result: dict[str, Any] = {"preset": preset_name, "minutes": minutes, "machine": machine()}
-    for name in PHASES if phase == "all" else (phase,):
-        seconds = left * (PHASE_SHARES[name] if phase == "all" else 1.0)
-        folder = train_phase(name, folders, target, config, seconds, seed, resume, start)
-        result[name] = last_record(target / name)
-        result["model"] = str(folder)
+    with recording_beside(target / "data", config, seed, recorders() if data == "voxel" else 0, left):
+        for name in PHASES if phase == "all" else (phase,):
+            seconds = left * (PHASE_SHARES[name] if phase == "all" else 1.0)
+            folder = train_phase(name, folders, target, config, seconds, seed, resume, start)
+            result[name] = last_record(target / name)
+            result["model"] = str(folder)
     if phase in ("all", "distill") and int(os.environ.get("RANK", "0")) == 0:
         from reverie.model.onnx_export import export
 
         result |= export(str(target / "model"), str(target / "model"))
+        _write_first_card(target, data, config)
     return result
+
+
+def _write_first_card(target: Path, data: str, config: ModelConfig) -> None:
+    """A card for the new model, with figures of a few held-out worlds."""
+    from reverie.demos.card import first_card
+    from reverie.demos.finetune import judged, voxel_runs
+
+    runs = {"voxel": voxel_runs(JUDGED_WORLDS, config.memory + config.past, config.size)}
+    figures = judged(target / "model", runs, target / "judged")["voxel"]
+    text = first_card(target / "model", data, target, machine(), figures)
+    (target / "model" / "CARD.md").write_text(text, "utf-8")

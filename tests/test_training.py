@@ -16,10 +16,11 @@ import torch
 
 from reverie.model.config import preset
 from reverie.model.errors import ModelError
+from reverie.model.training import data
 from reverie.model.training.data import Batch, ShardSet, camera_motion
 from reverie.model.training.loop import LoopConfig
 from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, texture_distance
-from reverie.model.training.phases import last_record, train_phase
+from reverie.model.training.phases import PHASES, last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import rollout, with_own_past
 from reverie.model.training.shards import Shard, ShardWriter
@@ -256,6 +257,43 @@ def test_clips_become_shards(tmp_path) -> None:
     batch = source.batch(np.random.default_rng(0), 2, 4, 0.0)
     assert batch.depth.isnan().all()
     assert float(batch.turn.abs().max()) > 1.0
+
+
+def test_train_all_leaves_a_model_with_its_card(tmp_path, monkeypatch) -> None:
+    from reverie.demos import train as module
+    from reverie.simulator.dream import DreamWorld
+
+    monkeypatch.setattr(module, "JUDGED_WORLDS", 1)
+    monkeypatch.setattr(module, "ShardPlan", lambda size: ShardPlan(size=size, rows=256))
+    result = module.train("all", out=str(tmp_path / "mine"), preset_name="test", minutes=0.15)
+    folder = tmp_path / "mine" / "model"
+    assert result["model"] == str(folder) and set(PHASES) <= set(result)
+    text = (folder / "CARD.md").read_text()
+    assert text.startswith("# mine") and "`distill`: 0 minutes" in text and "| `psnr_32` |" in text
+    assert DreamWorld.load(str(folder)).backend_name.startswith("onnx")
+
+
+def test_batches_take_up_shards_that_are_recorded_meanwhile(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(data, "RESCAN_SECONDS", 0.0)
+    write_shard(tmp_path / "0", 0, 3, ShardPlan(size=CONFIG.size, rows=64, episode=(64, 64)))
+    source = ShardSet([tmp_path], CONFIG)
+    batches = source.batches(np.random.default_rng(0), 1, 2, 0.0)
+    next(batches)
+    write_shard(tmp_path / "1", 1, 3, ShardPlan(size=CONFIG.size, rows=64, episode=(64, 64)))
+    for _ in range(5):
+        next(batches)
+    assert len(source.shards) == 2
+
+
+def test_recording_goes_on_beside_training(tmp_path, monkeypatch) -> None:
+    from reverie.demos import train as module
+    from reverie.model.training.shards import META
+
+    monkeypatch.setattr(module, "LAST_SHARD_SECONDS", 0.0)
+    monkeypatch.setattr(module, "ShardPlan", lambda size: ShardPlan(size=size, rows=64))
+    with module.recording_beside(tmp_path, CONFIG, 0, 1, 0.5):
+        pass
+    assert len(list(tmp_path.glob(f"*/{META}"))) >= 1
 
 
 def test_train_says_what_it_cannot_do(tmp_path) -> None:
