@@ -1,16 +1,22 @@
 """How much of the next frame is the last one moved? Errors with true depth and travel, for the log.
 
-python -m reverie.demos.warp_study --data runs/tiny/data
+    python -m reverie.demos.warp_study --data runs/tiny/data
+    python -m reverie.demos.warp_study --data runs/tiny/data --model tiny
+
+With a model: where its errors are. Ticks with motion; PSNR by region of the model's frame, of the frame before as it
+stands, and of the frame before moved by true turn, depth and travel, which no way of moving it can beat by much.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +26,9 @@ from reverie.model.errors import ReverieError
 from reverie.model.step import to_unit
 from reverie.model.training.data import ShardSet
 from reverie.model.training.losses import SKY_METRES
+from reverie.model.training.rollout import conditions
+from reverie.model.weights import load_model, model_folder
+from reverie.model.world_model import causal_ages
 
 CHAIN = 8
 """Ticks over which a frame is moved again and again."""
@@ -63,15 +72,69 @@ def study(data: Path, windows: int, seed: int) -> dict[str, float]:
     return {name: round(value, 4) for name, value in results.items()}
 
 
+MOVED_METRES, TURNED_DEGREES = 0.05, 0.5
+"""Ticks with less of both are not looked at where a model is studied."""
+
+
+@torch.inference_mode()
+def regions(data: Path, model: str, windows: int, seed: int) -> dict[str, dict[str, float]]:
+    """Of each region of the frames after a moving tick: its share of the area and of the model's squared error, and the
+    PSNR of the model, of copying, and of moving the frame before by what is true.
+
+    Regions: `screen` (the overlay), `sky`, `visible` (could be seen before) and `hidden` (could not).
+    """
+    network = load_model(model_folder(model)).eval()
+    config = network.config
+    batch = ShardSet([data], config).batch(np.random.default_rng(seed), windows, 1, cold=0.0)
+    moving = (batch.turn.abs().amax((1, 2)) > TURNED_DEGREES) | (batch.travel.abs().amax((1, 2)) > MOVED_METRES)
+    batch = type(batch)(*(item[moving & ~batch.edited.any(1)] for item in batch))
+    b = len(batch.turn)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(b, 1, 3, *config.size, generator=generator)
+    context = conditions(batch, config.history, torch.zeros(b), generator).context
+    none, ages = torch.zeros(b, 1), causal_ages(b, 1, config.memory, torch.device("cpu"))
+    dreamed = network(noise, none, torch.full_like(none, 1 / config.steps), context, ages).frame[:, 0].clamp(-1, 1)
+
+    before, after = to_unit(batch.past)[:, -2:].unbind(1)
+    pitch, turn, travel = batch.pitch[:, 0], batch.turn[:, 0], batch.travel[:, 0]
+    earlier, depth = (item.clamp(max=SKY_METRES) for item in batch.depth.unbind(1))
+    shift, points = geometry.travel_shift(depth, pitch, turn, travel, config.size, config.field_of_view)
+    shift = functional.interpolate(shift.permute(0, 3, 1, 2), config.size, mode="bilinear").permute(0, 2, 3, 1)
+    grid = geometry.rotation_grid(pitch, turn, config.size, config.field_of_view)
+    moved = geometry.warp(before, grid + shift)
+
+    seen = geometry.visible_before(points, earlier, config.size, config.field_of_view)
+    screen = (network.overlay > 0).expand(b, -1, -1)
+    seen, sky = (
+        functional.interpolate(mask[:, None].float(), config.size)[:, 0] > 0 for mask in (seen, depth >= SKY_METRES)
+    )
+    masks = {"screen": screen, "sky": sky & ~screen, "visible": seen & ~sky & ~screen, "hidden": ~(seen | sky | screen)}
+    errors = {
+        name: ((guess - after) / 2).square().mean(1)
+        for name, guess in (("model", dreamed), ("copy", before), ("moved", moved))
+    }
+    found = {}
+    for region, mask in masks.items():
+        figures = {"area": float(mask.float().mean()), "error": float(errors["model"][mask].sum())}
+        figures["error"] /= float(errors["model"].sum())
+        figures |= {f"psnr_{name}": -10 * math.log10(float(error[mask].mean())) for name, error in errors.items()}
+        found[region] = {name: round(value, 3) for name, value in figures.items()}
+    return found
+
+
 def main() -> int:
     """Prints the figures as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder of shards of the voxel world")
+    parser.add_argument("--model", help="study the errors of this model")
     parser.add_argument("--windows", type=int, default=48)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     try:
-        print(json.dumps(study(options.data, options.windows, options.seed)))
+        if options.model:
+            print(json.dumps(regions(options.data, options.model, options.windows, options.seed)))
+        else:
+            print(json.dumps(study(options.data, options.windows, options.seed)))
     except ReverieError as error:
         print(f"reverie: {error}", file=sys.stderr)
         return 2
