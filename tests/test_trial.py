@@ -15,7 +15,7 @@ from reverie.model.config import EVENT_COUNT, preset
 from reverie.model.latent_model import LatentModel
 from reverie.model.step import to_unit
 from reverie.model.tokenizer import LATENT_CHANNELS, Tokenizer
-from reverie.model.training import trial
+from reverie.model.training import heldout, trial
 from reverie.model.training.data import ShardSet
 from reverie.model.training.rollout import rollout
 from reverie.model.training.shards import ShardWriter
@@ -125,18 +125,18 @@ def test_rollout_of_the_pixels_dreams_latents(shards: Path) -> None:
 
 def test_held_windows_have_no_edits_and_are_always_the_same(shards: Path) -> None:
     held = ShardSet([shards], CONFIG)
-    windows = trial.held_windows(held, 3)
-    assert windows.action.shape[:2] == (3, trial.TICKS) and not windows.edited.any()
-    assert torch.equal(windows.past, trial.held_windows(held, 3).past)
+    windows = heldout.held_windows(held, 3)
+    assert windows.action.shape[:2] == (3, heldout.TICKS) and not windows.edited.any()
+    assert torch.equal(windows.past, heldout.held_windows(held, 3).past)
 
 
 def test_measures_of_known_frames() -> None:
     grey = torch.full((2, HEIGHT, WIDTH, 3), 100, dtype=torch.uint8)
-    assert trial.psnr(grey, grey) == pytest.approx(60)
-    assert trial.psnr(grey, grey + 51) == pytest.approx(-20 * math.log10(0.2), abs=1e-3)
+    assert heldout.psnr(grey, grey) == pytest.approx(60)
+    assert heldout.psnr(grey, grey + 51) == pytest.approx(-20 * math.log10(0.2), abs=1e-3)
     point = torch.zeros((1, 5, 5, 3), dtype=torch.uint8)
     point[0, 2, 2] = 1
-    assert trial.laplacian_energy(point) == pytest.approx((16 + 4) / 9)
+    assert heldout.laplacian_energy(point) == pytest.approx((16 + 4) / 9)
 
 
 def test_two_second_trial(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,8 @@ class LoopConfig:
     """Windows a step, on each process."""
     ticks: int = 12
     """Targets a window."""
+    frames: int | None = None
+    """Targets, of all processes, after which the phase ends even where it has time left: for equal budgets."""
     cold: float = 0.25
     """Share of windows that start from a single frame."""
     matrix_rate: float = 1.5e-3
@@ -120,11 +122,12 @@ def run_phase(
     device: torch.device,
     resume: bool,
     sample: Callable[[Network, Path], None],
+    watch: Callable[[Network, int], None] | None = None,
 ) -> Network:
     """Trains `model` for `seconds` of its own time and returns the running average of its weights.
 
     Every few minutes it leaves a checkpoint, the loss curves and a sheet of samples in `folder`; with `resume` it goes
-    on from the checkpoint that is there.
+    on from the checkpoint that is there. After each step `watch` gets the average and the targets that were seen.
     """
     processes = Processes(device)
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,9 +168,14 @@ def run_phase(
     last_checkpoint = last_log = spent
     pending: dict[str, list[float]] = {}
     frames = 0
+    a_step = config.batch * config.ticks * processes.count
+
+    def progress() -> float:
+        return max(spent / seconds, step * a_step / config.frames if config.frames else 0.0)
+
     bar = tqdm(total=round(seconds), initial=round(spent), desc=name, unit="s", disable=not processes.leads)
-    while spent < seconds:
-        factor = rate_factor(spent / seconds, config)
+    while progress() < 1:
+        factor = rate_factor(progress(), config)
         for method, rate in zip(methods, base_rates):
             for group in method.param_groups:
                 group["lr"] = rate * factor
@@ -195,7 +203,7 @@ def run_phase(
         bar.n = min(round(spent), bar.total)
         bar.set_postfix(step=step, frame=f"{pending['frame'][-1]:.4f}", refresh=False)
         bar.refresh()
-        if processes.leads and (spent - last_log >= config.log_seconds or spent >= seconds):
+        if processes.leads and (spent - last_log >= config.log_seconds or progress() >= 1):
             means = {key: float(np.mean(values)) for key, values in pending.items()}
             record = {
                 "step": step, "seconds": round(spent, 1), "frames_per_second": round(frames / (spent - last_log), 1),
@@ -204,6 +212,8 @@ def run_phase(
             with (folder / LOG).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
             pending, frames, last_log = {}, 0, spent
+        if watch is not None:
+            watch(average, step * a_step)
         if spent - last_checkpoint >= config.checkpoint_seconds:
             checkpoint()
             last_checkpoint = spent

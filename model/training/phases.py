@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from reverie.model.training.losses import fact_losses, frame_losses
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, rollout, with_own_past
 from reverie.model.weights import STUDENT, TEACHER, load_model, save_model
-from reverie.model.world_model import Context, WorldModel, causal_ages
+from reverie.model.world_model import Context, Prediction, WorldModel, causal_ages
 
 PHASES: tuple[str, ...] = ("dynamics", "distill")
 CONTEXT_NOISE = 0.3
@@ -83,43 +84,74 @@ def dynamics_losses(model: WorldModel, batch: Batch, generator: torch.Generator)
     return {**losses, **fact_losses(out, batch, config)}
 
 
-def distill_losses(teacher: WorldModel | None, steps: int) -> Losses:
+def with_own_dreams(
+    model: WorldModel, batch: Batch, steps: int, share: float, generator: torch.Generator
+) -> tuple[int, Batch]:
+    """The batch with a past that `model` dreams now in its first windows, a `share` of all on average; and how many."""
+    chance = float(torch.rand((), generator=generator, device=batch.action.device))
+    own = round(len(batch.action) * share + chance - 0.5)
+    if not own:
+        return 0, batch
+    model.eval()
+    first = Batch(*(item[:own] for item in batch))
+    dreamed = with_own_past(first, rollout(model, first, steps, generator))
+    model.train()
+    return own, batch._replace(past=torch.cat((dreamed.past, batch.past[own:])))
+
+
+class Answer(NamedTuple):
+    """What a student said to a batch, and what was asked for: frames [b, t, 3, h, w] in -1..1."""
+
+    out: Prediction
+    target: Tensor
+    before: Tensor
+
+    def losses(self, batch: Batch, config: ModelConfig) -> dict[str, Tensor]:
+        """All that is minimised about it."""
+        frame = frame_losses(self.out.frame.float(), self.target, self.before, usable_frames(batch))
+        return {**frame, **fact_losses(self.out, batch, config)}
+
+
+def student_answer(
+    model: WorldModel,
+    teacher: WorldModel | None,
+    steps: int,
+    own_past: float,
+    batch: Batch,
+    generator: torch.Generator,
+) -> Answer:
+    """One pass of the student over a batch, as `distill_losses` says."""
+    config = model.config
+    b, t = batch.action.shape[:2]
+    device = batch.action.device
+    own, mixed = with_own_dreams(model, batch, steps, own_past, generator)
+    taught = float(torch.rand((), generator=generator, device=device)) < TEACHER_TARGETS
+    ages = causal_ages(b, t, config.memory, device)
+    clean = torch.zeros(b, device=device)
+    true = conditions(batch, config.history, clean, generator)
+    given = conditions(mixed, config.history, clean, generator) if own else true
+    level = torch.randint(0, steps, (b, t), generator=generator, device=device) / steps
+    size = torch.full_like(level, 1 / steps)
+    noise = torch.randn(true.target.shape, generator=generator, device=device)
+    target = true.target
+    if teacher is not None and taught and own < b:
+        rest = Context(*(item[own:] for item in true.context))
+        taught_by = teacher_path(teacher, noise[own:], rest, ages[own:])
+        target = torch.cat((target[:own], taught_by))
+    z = flow.noised(target, noise, level)
+    return Answer(model(z, level, size, given.context, ages), target, given.before)
+
+
+def distill_losses(teacher: WorldModel | None, steps: int, own_past: float = OWN_PAST) -> Losses:
     """A student that takes `steps` steps where `teacher` takes many, or learns without one.
 
-    Some windows of a batch are dreamed by the student first and their true frames asked for from that past (errors of
-    its own kind, as in LIVE, arXiv 2602.03747); of the others the target is now and then where the teacher's path from
-    the same noise ends (Luhman and Luhman, arXiv 2101.02388); the rest are true frames from a true past.
+    A share `own_past` of the windows are dreamed by the student first and their true frames asked for from that past
+    (errors of its own kind, as in LIVE, arXiv 2602.03747); of the others the target is now and then where the teacher's
+    path from the same noise ends (Luhman and Luhman, arXiv 2101.02388); the rest are true frames from a true past.
     """
 
     def losses(model: WorldModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        config = model.config
-        b, t = batch.action.shape[:2]
-        device = batch.action.device
-        own = round(b * OWN_PAST + float(torch.rand((), generator=generator, device=device)) - 0.5)
-        taught = float(torch.rand((), generator=generator, device=device)) < TEACHER_TARGETS
-        ages = causal_ages(b, t, config.memory, device)
-        clean = torch.zeros(b, device=device)
-        true = conditions(batch, config.history, clean, generator)
-        given = true
-        if own:
-            model.eval()
-            first = Batch(*(item[:own] for item in batch))
-            dreamed = with_own_past(first, rollout(model, first, steps, generator))
-            model.train()
-            past = torch.cat((dreamed.past, batch.past[own:]))
-            given = conditions(batch._replace(past=past), config.history, clean, generator)
-        level = torch.randint(0, steps, (b, t), generator=generator, device=device) / steps
-        size = torch.full_like(level, 1 / steps)
-        noise = torch.randn(true.target.shape, generator=generator, device=device)
-        target = true.target
-        if teacher is not None and taught and own < b:
-            rest = Context(*(item[own:] for item in true.context))
-            taught_by = teacher_path(teacher, noise[own:], rest, ages[own:])
-            target = torch.cat((target[:own], taught_by))
-        z = flow.noised(target, noise, level)
-        out = model(z, level, size, given.context, ages)
-        losses = frame_losses(out.frame.float(), target, given.before, usable_frames(batch))
-        return {**losses, **fact_losses(out, batch, config)}
+        return student_answer(model, teacher, steps, own_past, batch, generator).losses(batch, model.config)
 
     return losses
 

@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,6 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from reverie.model import flow
 from reverie.model.config import PRESETS, ModelConfig, preset
@@ -40,31 +38,29 @@ from reverie.model.latent_model import LatentModel
 from reverie.model.step import to_unit
 from reverie.model.tokenizer import Tokenizer
 from reverie.model.training.data import Batch, ShardSet
+from reverie.model.training.heldout import (
+    HORIZONS,
+    TICKS,
+    copied_frames,
+    dream_figures,
+    dreamer,
+    figures,
+    held_windows,
+    psnr,
+    table,
+)
 from reverie.model.training.loop import LoopConfig, Losses, Network, run_phase
 from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, masked_mean
 from reverie.model.training.phases import choose_device, random_context_noise, random_levels, usable_frames
 from reverie.model.training.pictures import sheet, write_png
-from reverie.model.training.rollout import conditions, rollout
+from reverie.model.training.rollout import conditions
 from reverie.model.world_model import WorldModel, causal_ages
 
-HORIZONS: tuple[int, ...] = (1, 8, 32)
-SHUFFLED_AT = 8
-"""Ticks after which the effect of other actions is measured."""
-TICKS = max(HORIZONS)
 LATENT_NOISE = 0.3
 """Largest noise of the latents that the decoder learns to decode (RECIPES section 4)."""
 TOKENIZER_LOOP = LoopConfig(batch=32, ticks=1, other_rate=1e-3)
-HELD_SEED = 0
-DRAWS = 20
-"""Windows looked at for each one wanted at most: those with edits cannot be foreseen and are left out."""
-AT_ONCE = 8
-"""Windows dreamed together."""
-TIMED = 3
-"""Dreams timed; the fastest counts."""
 SHOWN = 4
 """Windows on the sheet of pictures: true, then each arm's, after each of HORIZONS."""
-SMALLEST_ERROR = 1e-6
-"""Mean squared error, of frames in 0..1, below which two frames count as the same: 60 dB."""
 
 
 def tokenizer_losses(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -109,15 +105,13 @@ class Arm:
 
     def dream(self, batch: Batch) -> Tensor:
         """All ticks of the batch, each window with the same noise every time: uint8 [b, t, h, w, 3] on the CPU."""
-        device = batch.past.device
-        generator = torch.Generator(device).manual_seed(HELD_SEED)
         past = batch._replace(past=batch.past[:, : self.model.config.past])
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
-            dreamed = rollout(self.model, self.seen(past), 1, generator)
-            if self.tokenizer is not None:  # frame by frame, as it is played
-                ticks = dreamed.split(1, dim=1)
-                dreamed = torch.cat([self.tokenizer.enlarge(tick) for tick in ticks], dim=1)
-        return dreamed.cpu()
+        dreamed = dreamer(self.model, 1)(self.seen(past))
+        if self.tokenizer is None:
+            return dreamed
+        ticks = dreamed.to(batch.past.device).split(1, dim=1)
+        with torch.autocast(batch.past.device.type, dtype=torch.bfloat16):  # frame by frame, as it is played
+            return torch.cat([self.tokenizer.enlarge(tick) for tick in ticks], dim=1).cpu()
 
 
 def train_arms(shards: ShardSet, out: Path, seconds: float, seed: int, device: torch.device) -> dict[str, Arm]:
@@ -139,85 +133,19 @@ def train_arms(shards: ShardSet, out: Path, seconds: float, seed: int, device: t
     return {"hybrid": Arm(hybrid), "latent": Arm(latent, tokenizer)}
 
 
-def held_windows(shards: ShardSet, count: int) -> Batch:
-    """At most `count` windows of TICKS targets without edits, always the same. Raises ModelError."""
-    rng = np.random.default_rng(HELD_SEED)
-    windows: list[Batch] = []
-    for _ in range(DRAWS * count):
-        window = shards.batch(rng, 1, TICKS, cold=0.0)
-        if not bool(window.edited.any()):
-            windows.append(window)
-        if len(windows) == count:
-            break
-    if not windows:
-        raise ModelError("no held-out windows without edits")
-    return Batch(*(torch.cat(column) for column in zip(*windows)))
-
-
-def psnr(frames: Tensor, others: Tensor) -> float:
-    """Mean over frames of the PSNR in dB between two uint8 tensors [..., h, w, 3]."""
-    error = ((frames.float() - others.float()) / 255).square().mean((-3, -2, -1))
-    return float((-10 * error.clamp(min=SMALLEST_ERROR).log10()).mean())
-
-
-def laplacian_energy(frames: Tensor) -> float:
-    """Mean square of the four-neighbour Laplacian of the brightness of uint8 frames [b, h, w, 3]."""
-    grey = frames.float().mean(-1).unsqueeze(1)
-    kernel = grey.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
-    return float(functional.conv2d(grey, kernel).square().mean())
-
-
-def with_others_actions(batch: Batch) -> Batch:
-    """Each window with the actions and camera turns of the next one."""
-    return batch._replace(action=batch.action.roll(1, 0), turn=batch.turn.roll(1, 0))
-
-
-def figures(dreamed: Tensor, true: Tensor) -> dict[str, float]:
-    """What can be said of any frames [b, TICKS, h, w, 3] beside the true ones."""
-    numbers = {f"psnr_{tick}": psnr(dreamed[:, tick - 1], true[:, tick - 1]) for tick in HORIZONS}
-    sharpness = laplacian_energy(dreamed[:, -1]) / max(laplacian_energy(true[:, -1]), SMALLEST_ERROR)
-    return {**numbers, f"sharpness_{TICKS}": sharpness}
-
-
 def measure(arm: Arm, windows: Batch, device: torch.device) -> tuple[dict[str, float | None], Tensor]:
     """The arm's figures, and its dreams uint8 [b, TICKS, h, w, 3]."""
-
-    def dreams(batch: Batch) -> Tensor:
-        parts = zip(*(column.split(AT_ONCE) for column in batch))
-        return torch.cat([arm.dream(Batch(*part).to(device)) for part in parts])
-
-    true = windows.past[:, -TICKS:]
-    dreamed, twins = dreams(windows), dreams(with_others_actions(windows))
-    at = slice(SHUFFLED_AT - 1, SHUFFLED_AT)
-    single = Batch(*(column[:1] for column in windows)).to(device)
-    spent = []
-    for _ in range(TIMED):
-        began = time.perf_counter()
-        arm.dream(single)
-        spent.append(time.perf_counter() - began)
+    numbers, dreamed = dream_figures(arm.dream, windows, device)
     codec = None
     if arm.tokenizer is not None:
         last = windows.past[:, -1:].to(device)
         codec = psnr(arm.tokenizer.enlarge(arm.tokenizer.shrink(last)).cpu(), last.cpu())
     networks = [network for network in (arm.model, arm.tokenizer) if network is not None]
     return {
-        **figures(dreamed, true),
-        f"same_{SHUFFLED_AT}": psnr(dreamed[:, at], twins[:, at]),
-        f"obeyed_{SHUFFLED_AT}": psnr(dreamed[:, at], true[:, at]) - psnr(twins[:, at], true[:, at]),
+        **numbers,
         "codec": codec,
-        "milliseconds": 1000 * min(spent) / TICKS,
         "parameters": sum(weight.numel() for network in networks for weight in network.parameters()),
     }, dreamed
-
-
-def table(columns: dict[str, dict[str, float | None]]) -> str:
-    """The figures as text, a row for each and a column for each arm."""
-    names = list(dict.fromkeys(name for column in columns.values() for name in column))
-    lines = [" " * 16 + "".join(f"{title:>12}" for title in columns)]
-    for name in names:
-        values = (column.get(name) for column in columns.values())
-        lines.append(f"{name:<16}" + "".join(f"{'-' if value is None else f'{value:.2f}':>12}" for value in values))
-    return "\n".join(lines)
 
 
 def run_trial(
@@ -228,8 +156,7 @@ def run_trial(
     shown = held_windows(ShardSet(held, config), windows)
     arms = train_arms(ShardSet(data, config), out, minutes * 60, seed, device)
     true = shown.past[:, -TICKS:]
-    copied = shown.past[:, -TICKS - 1 : -TICKS].expand_as(true)
-    columns: dict[str, dict[str, float | None]] = {"copy": {**figures(copied, true)}}
+    columns: dict[str, dict[str, float | None]] = {"copy": {**figures(copied_frames(shown), true)}}
     pictures = {"true": true}
     for name, arm in arms.items():
         columns[name], pictures[name] = measure(arm, shown, device)

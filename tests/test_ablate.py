@@ -1,0 +1,197 @@
+"""Studies on equal budgets: the losses of the ways to few steps, and a whole study in seconds."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reverie.demos import ablate as command
+from reverie.demos import scaling
+from reverie.model import flow
+from reverie.model.config import preset
+from reverie.model.training import ablate, heldout
+from reverie.model.training.adversarial import AdversarialLosses, critic_loss
+from reverie.model.training.data import Batch, ShardSet
+from reverie.model.training.losses import total_loss
+from reverie.model.training.phases import distill_losses
+from reverie.model.training.shortcut import ShortcutLosses, random_steps, shortcut_target
+from reverie.model.weights import STUDENT, TEACHER, save_model
+from reverie.model.world_model import WorldModel
+from reverie.simulator.shards import ShardPlan, write_shard
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CONFIG = preset("test")
+PLAN = ShardPlan(size=CONFIG.size, rows=160, episode=(60, 80), edit_every=60.0)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small shard of the voxel world."""
+    folder = tmp_path_factory.mktemp("shards")
+    write_shard(folder / "00000", 0, 3, PLAN)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with untrained weights."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model")
+    weights = WorldModel(CONFIG).state_dict()
+    for file in (TEACHER, STUDENT):
+        save_model(folder, CONFIG, weights, file)
+    return folder
+
+
+def batch_of(shards: Path, windows: int = 2, ticks: int = 3) -> Batch:
+    return ShardSet([shards], CONFIG).batch(np.random.default_rng(0), windows, ticks, cold=0.0)
+
+
+def test_a_shortcut_ends_where_two_half_steps_end() -> None:
+    """Followed from its start, the step lands on the second of two Euler steps of a curved flow."""
+    torch.manual_seed(0)
+    z, clean = torch.randn(2, 2, 3, 4, 4), torch.randn(2, 2, 3, 4, 4)
+
+    def slow(at: torch.Tensor, level: torch.Tensor, size: torch.Tensor, *_: object) -> SimpleNamespace:
+        return SimpleNamespace(frame=clean + flow.over_pixels(1 - level) * at.sin() * flow.over_pixels(size))
+
+    level, size = torch.tensor([[0.0, 0.5], [0.25, 0.5]]), torch.tensor([[1.0, 0.5], [0.25, 0.25]])
+    target = shortcut_target(slow, z, level, size, None, None)  # type: ignore[arg-type]
+    here, at, half = z, level, size / 2
+    for _ in range(2):
+        predicted = slow(here, at, half).frame
+        here = here + (predicted - here) * flow.over_pixels(half / (1 - at))
+        at = at + half
+    ends = z + (target - z) * flow.over_pixels(size / (1 - level))
+    assert torch.allclose(ends, here, atol=1e-5)
+
+
+def test_shortcut_steps_lie_on_their_grid() -> None:
+    level, size = random_steps((40, 20), 8, torch.Generator().manual_seed(0), torch.device("cpu"))
+    assert set(size.unique().tolist()) == {0.25, 0.5, 1.0}
+    assert torch.equal(level / size, (level / size).round()) and (level + size <= 1).all()
+
+
+def test_losses_of_students_fall(shards: Path) -> None:
+    torch.manual_seed(0)
+    batch, start = batch_of(shards), WorldModel(CONFIG)
+    for losses in (distill_losses(start, 1, 0.0), ShortcutLosses(start, 0.0)):
+        model = WorldModel(CONFIG)
+        model.load_state_dict(start.state_dict())
+        method = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        values = []
+        for _ in range(16):
+            loss = total_loss(losses(model.train(), batch, torch.Generator().manual_seed(2)))
+            method.zero_grad()
+            loss.backward()
+            method.step()
+            values.append(float(loss.detach()))
+        assert values[-1] < 0.95 * values[0]
+
+
+def test_shortcut_teacher_follows_its_student(shards: Path) -> None:
+    torch.manual_seed(0)
+    start, model = WorldModel(CONFIG), WorldModel(CONFIG)
+    losses = ShortcutLosses(start)
+    before = (next(losses.slow.parameters()) - next(model.parameters())).abs().mean()
+    losses(model.train(), batch_of(shards), torch.Generator().manual_seed(0))
+    after = (next(losses.slow.parameters()) - next(model.parameters())).abs().mean()
+    assert 0 < after < before
+    assert all(weight.grad is None for weight in losses.slow.parameters())
+
+
+def test_critic_learns_to_tell_frames_apart() -> None:
+    torch.manual_seed(0)
+    losses = AdversarialLosses(None, 1)
+    true, dreamed = torch.rand(4, 3, *CONFIG.size), torch.rand(4, 3, *CONFIG.size) * 0.1
+    spent = [losses.learn(true, dreamed, true) for _ in range(30)]
+    assert spent[-1] < 0.7 * spent[0]
+    assert losses.critic(true, true).mean() > losses.critic(dreamed, true).mean()
+    assert critic_loss(torch.tensor([2.0]), torch.tensor([-2.0])) == 0
+
+
+def test_critic_is_heard_in_the_second_half_only(shards: Path) -> None:
+    torch.manual_seed(0)
+    batch, model = batch_of(shards), WorldModel(CONFIG)
+    seen = batch.action.shape[0] * batch.action.shape[1]
+    losses = AdversarialLosses(None, 4 * seen, 0.0)
+    plain = distill_losses(None, 1, 0.0)
+    apart = []
+    for turn in range(4):
+        generators = (torch.Generator().manual_seed(turn) for _ in range(2))
+        one, other = (
+            way(model.train(), batch, generator)["frame"] for way, generator in zip((losses, plain), generators)
+        )
+        apart.append(abs(float((one - other).detach())) > 1e-6)
+    assert apart == [False, False, False, True], "it begins to learn at half the frames, and is heard soon after"
+    assert all(weight.grad is None or not weight.requires_grad for weight in losses.critic.parameters())
+
+
+def test_velocity_and_clean_frames_are_one_line_apart(shards: Path) -> None:
+    batch = batch_of(shards)
+    torch.manual_seed(0)
+    model = ablate.VelocityModel(CONFIG)
+    given = heldout.first_ticks(batch, 2)
+    assert given.action.shape[1] == 2 and given.depth.shape[1] == 3
+    frames = heldout.dreamer(model.eval(), 1)(given)
+    assert frames.shape == (2, 2, *CONFIG.size, 3) and frames.float().std() > 50, "untrained, it shows the noise"
+
+
+def test_copying_gains_nothing(shards: Path) -> None:
+    windows = heldout.held_windows(ShardSet([shards], CONFIG), 2)
+    assert set(heldout.gains(heldout.copied_frames(windows), windows).values()) == {0.0}
+    true = windows.past[:, -heldout.TICKS :]
+    assert min(heldout.gains(true, windows).values()) > 0
+
+
+def test_a_power_law_is_found_again() -> None:
+    work = np.array([1e11, 1e12, 1e13])
+    law = scaling.fit(work, 0.3 * (work / 1e12) ** -0.2)
+    assert law.power == pytest.approx(-0.2) and law(1e12) == pytest.approx(0.3) and law.r2 == pytest.approx(1)
+    curves = {"a": [{"flops": 1.0, "loss": 3.0}, {"flops": 4.0, "loss": 2.0}], "b": [{"flops": 2.0, "loss": 3.5}]}
+    assert scaling.frontier(curves, "loss") == [(1.0, 3.0), (4.0, 2.0)]
+
+
+@pytest.mark.parametrize("study", sorted(ablate.STUDIES))
+def test_a_study_fills_its_page(
+    study: str, shards: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    tiny = {
+        "ablations": (ablate.Arm("base", "base"), ablate.Arm("velocity", "v-prediction", velocity=True)),
+        "distill": (
+            ablate.Arm("shortcut", "shortcut", "shortcut", steps=(1, 2)),
+            ablate.Arm("shipped", "shipped", "student"),
+        ),
+        "scaling": tuple(ablate.Arm(f"width-{w}", "", changes={"width": w, "depth": 2}) for w in (16, 32)),
+    }[study]
+    plan = ablate.Study(tiny, 24, ablate.LoopConfig(batch=2, ticks=3), marks=(0.25, 0.5, 1.0))
+    monkeypatch.setitem(ablate.STUDIES, study, plan)
+    page = tmp_path / "page.md"
+    page.write_text(f"Before.\n<!-- {study} -->\n<!-- /{study} -->\nAfter.\n", "utf-8")
+    where = ["--data", str(shards), "--held", str(shards), "--out", str(tmp_path), "--page", str(page)]
+    line = [study, *where, "--preset", "test", "--teacher", str(teacher), "--windows", "1"]
+    assert command.main([*line, "--only", tiny[0].name]) == 0
+    first = json.loads((tmp_path / f"{study}.json").read_text("utf-8"))
+    assert list(first["arms"]) == [tiny[0].name]
+    assert command.main(line) == 0
+    result = json.loads((tmp_path / f"{study}.json").read_text("utf-8"))
+    assert list(result["arms"]) == [arm.name for arm in tiny]
+    assert result["arms"][tiny[0].name] == first["arms"][tiny[0].name], "a finished arm is not run again"
+    assert all(math.isfinite(x) for arm in result["arms"].values() for x in arm["steps"]["1"].values())
+    text = page.read_text("utf-8")
+    assert text.startswith("Before.") and text.endswith("After.\n") and text.count("\n|") >= 4
+    assert (tmp_path / f"{tiny[0].name}.png").is_file()
+    if study == "scaling":
+        assert [point["frames"] for point in result["arms"]["width-16"]["curve"]] == [6, 12, 24]
+        works = [arm["curve"][-1]["flops"] for arm in result["arms"].values()]
+        assert works[0] < works[1]
+        assert np.asarray(Image.open(tmp_path / "pictures" / "scaling.png")).std() > 1
+    assert command.main([*line, "--only", "nobody"]) == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].endswith("has no arms nobody")
