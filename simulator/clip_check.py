@@ -74,12 +74,12 @@ def examine(path: str | os.PathLike[str]) -> Examined:
     if abs(facts.rate / TICKS_PER_SECOND - 1) > RATE_TOLERANCE:
         raise ClipError(f"{movie}: has {facts.rate:g} frames a second, not {TICKS_PER_SECOND}")
     if facts.promised > facts.frames:
-        raise ClipError(f"{movie}: was cut off after {facts.frames} of {facts.promised} frames")
+        raise ClipError(f"{movie}: is cut off or damaged after {facts.frames} of {facts.promised} frames")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a last line that was cut off shows in the counts
         lines = clip_lines.read_lines(text, None, DEGREES_PER_PIXEL)
     if not lines:
-        raise ClipError(f"{text}: has no lines")
+        raise ClipError(f"{text}: holds no whole line")
     if abs(len(lines) - facts.frames) > LENGTH_TOLERANCE:
         raise ClipError(f"{movie}: has {facts.frames} frames, its jsonl {len(lines)} lines")
     count = min(len(lines), facts.frames)
@@ -90,6 +90,12 @@ def examine(path: str | os.PathLike[str]) -> Examined:
         notes.append(f"{movie.name}: {facts.frames} frames and {len(lines)} lines; the shorter one counts")
     if abs(scale - 1) > SCALE_TOLERANCE:
         notes.append(f"{movie.name}: the mouse turns {scale * DEGREES_PER_PIXEL:.3f} degrees a pixel")
+    for name, missing in {
+        "place": [line.pose is None for line in kept], "hotbar": [line.slot is None for line in kept]
+    }.items():  # fmt: skip
+        if any(missing) and not all(missing):
+            first = missing.index(True) + 1
+            notes.append(f"{movie.name}: line {first} has no {name}, so the clip counts as having none")
     leap = next((k for k in range(1, count) if _leaps(kept[k - 1].tick, kept[k].tick)), None)
     if leap is not None:
         notes.append(f"{movie.name}: ticks leap at line {leap + 1}")

@@ -143,14 +143,43 @@ def probe(path: Path) -> VideoFacts:
 
 
 def count_frames(path: Path) -> int:
-    """Frames that can be read back from a file, 0 when none can."""
+    """Frames up to the first damaged one, 0 when none can be read back."""
     import av
 
+    count = 0
     try:
         with path.open("rb") as file, av.open(file, mode="r", format="mp4") as container:
-            return sum(packet.size > 0 and not packet.is_corrupt for packet in container.demux(video=0))
+            context: Any = container.streams.video[0].codec_context
+            prefix = _length_bytes(context.name, context.extradata or b"")
+            for packet in container.demux(video=0):
+                if packet.is_corrupt or not _is_whole(packet, prefix):
+                    break
+                count += packet.size > 0
     except (av.error.FFmpegError, OSError, ValueError, IndexError):
         return 0
+    return count
+
+
+def _length_bytes(codec: str, header: bytes) -> int:
+    """Bytes of the number before each part of a packet in an mp4, by the codec's header; 0 where there is none.
+
+    ISO/IEC 14496-15: `lengthSizeMinusOne` of avcC and hvcC. Headers of these begin with a version, 1.
+    """
+    place = {"h264": 4, "hevc": 21}.get(codec)
+    return (header[place] & 3) + 1 if place is not None and len(header) > place and header[0] == 1 else 0
+
+
+def _is_whole(packet: Any, prefix: int) -> bool:
+    """Whether the parts of a packet are as long as it says; those of one overwritten with zeros are not."""
+    if not prefix or not packet.size:
+        return True
+    data, place = bytes(packet), 0
+    while place + prefix < len(data):
+        length = int.from_bytes(data[place : place + prefix])
+        if not length:
+            return False
+        place += prefix + length
+    return place == len(data)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 from reverie.demos import cli
 from reverie.model.training.data import camera_motion
 from reverie.model.training.shards import Shard
-from reverie.simulator import Action, Clip
+from reverie.simulator import Action, Clip, video
 from reverie.simulator.clip_alignment import correlate, image_shift, turning_ticks
 from reverie.simulator.clip_check import check, examine
 from reverie.simulator.clip_split import group_of, held_out, recordings, seed_of
@@ -55,6 +55,14 @@ def film(path: Path, rate: int, count: int = 20, flags: str = "") -> None:
         container.mux(stream.encode(None))
 
 
+def overwrite(path: Path) -> None:
+    """Zeros from the middle of a file on, as long as a tenth of it: what a copy that failed may leave behind."""
+    whole = bytearray(path.read_bytes())
+    middle, length = len(whole) // 2, len(whole) // 10
+    whole[middle : middle + length] = bytes(length)
+    path.write_bytes(whole)
+
+
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
     """Two good recordings among many that are not."""
@@ -73,8 +81,15 @@ def damaged(tmp_path: Path) -> Path:
     make(root / "few-lines.mp4", lines[:9], count=20)
     make(root / "many-lines.mp4", lines, count=12)
     make(root / "nan.mp4", [*lines[:4], line(4, yaw=float("nan")), *lines[5:]])
-    bare = {name: value for name, value in line(6).items() if name != "mouse"}
-    make(root / "no-mouse.mp4", [*lines[:6], bare, *lines[7:]])
+    make(root / "nan-mouse.mp4", [*lines[:4], line(4, mouse={"dx": float("nan"), "dy": 0.0}), *lines[5:]])
+    for field in ("mouse", "keyboard"):
+        bare = {name: value for name, value in line(6).items() if name != field}
+        make(root / f"no-{field}.mp4", [*lines[:6], bare, *lines[7:]])
+    make(root / "no-turn.mp4", [*lines[:6], line(6, mouse={"dy": 0.0, "buttons": []}), *lines[7:]])
+    film(make(root / "zeros.mp4", lines), 20, flags="faststart")
+    overwrite(root / "zeros.mp4")
+    film(make(root / "rate-10.mp4", lines), 10)
+    make(root / "binary.mp4", lines).with_suffix(".jsonl").write_bytes(b"\xff\xfe\x00" * 99)
     make(root / "rate.mp4", lines)
     film(root / "rate.mp4", 30)
     make(root / "empty.mp4", lines).write_bytes(b"")
@@ -92,6 +107,8 @@ def test_each_broken_file_is_named_with_its_reason(damaged: Path, tmp_path: Path
         "short": "of 20 frames", "no-index": "cannot be read as a video",
         "few-lines": "20 frames, its jsonl 9 lines",
         "many-lines": "12 frames, its jsonl 20 lines", "nan": "line 5: holds NaN", "no-mouse": "line 7: has no 'mouse'",
+        "nan-mouse": "line 5: holds NaN", "no-keyboard": "line 7: has no 'keyboard'", "no-turn": "mouse has no 'dx'",
+        "zeros": "damaged after", "rate-10": "10 frames a second", "binary": "holds no whole line",
         "rate": "30 frames a second", "empty": "is empty", "text": "cannot be read as a video", "no-lines": "is empty",
         "no-jsonl": "is missing", "no-mp4": "is missing",
     }  # fmt: skip
@@ -118,6 +135,59 @@ def test_nothing_to_use_is_one_line(tmp_path: Path) -> None:
     make(tmp_path / "a.mp4", [line(0)]).write_bytes(b"x")
     with pytest.raises(ClipError, match="a: cannot be read as a video"):
         check(tmp_path)
+
+
+def test_what_is_left_unused_is_noted(tmp_path: Path) -> None:
+    lines = [line(k) for k in range(20)]
+    without = {name: value for name, value in line(6).items() if name not in ("xpos", "hotbar")}
+    make(tmp_path / "gap.mp4", [*lines[:6], without, *lines[7:]])
+    torn = make(tmp_path / "torn.mp4", lines).with_suffix(".jsonl")
+    torn.write_bytes(torn.read_bytes()[:-40])
+    make(tmp_path / "leap.mp4", [line(k + 5 * (k > 9)) for k in range(20)])
+    film(make(tmp_path / "whole.mp4", lines), 20)
+    report = check(tmp_path)
+    assert report["episodes"] == 4 and report["frames"] == 79 and not report["broken"]
+    assert report["notes"] == [
+        "gap.mp4: line 7 has no place, so the clip counts as having none",
+        "gap.mp4: line 7 has no hotbar, so the clip counts as having none",
+        "leap.mp4: ticks leap at line 11",
+        "torn.mp4: 20 frames and 19 lines; the shorter one counts",
+    ]
+    assert Clip.load(tmp_path / "gap").poses is None
+
+
+@pytest.mark.filterwarnings("ignore:.*ends first")
+def test_frames_are_counted_up_to_the_first_damaged_one(tmp_path: Path) -> None:
+    for flags in ("faststart", "", "frag_keyframe+empty_moov+default_base_moof"):
+        film(tmp_path / "a.mp4", 20, flags=flags)
+        assert video.count_frames(tmp_path / "a.mp4") == 20
+        overwrite(tmp_path / "a.mp4")
+        assert 0 <= video.count_frames(tmp_path / "a.mp4") < 20
+
+
+def test_a_vpt_recording_with_its_quirks(tmp_path: Path) -> None:
+    """Attack held from the start, menus, slots by field, turns in parts of pixels, another recorder's mouse."""
+    lines, yaw = [], 359.0
+    for k in range(100):
+        dx = 4.0 + 0.37 * (k % 60)
+        each = line(k, yaw=yaw % 360, hotbar=0 if k < 50 else 3, isGuiOpen=70 <= k < 80)
+        each["mouse"] = {"dx": dx, "dy": -0.25, "buttons": [0] * (k < 30), "newButtons": [0] * (k == 0)}
+        del each["node_events"]
+        lines.append(each)
+        yaw += 0.0 if each["isGuiOpen"] else 0.3 * dx
+    found = examine(make(tmp_path / "a.mp4", lines))
+    assert found.layout == "vpt" and found.menus == 10
+    assert not any(action.attack for action in found.actions)
+    assert [k for k, action in enumerate(found.actions) if action.hotbar] == [49] and found.actions[49].hotbar == 4
+    assert found.degrees_per_pixel == pytest.approx(0.3) and "0.300 degrees a pixel" in found.notes[0]
+    assert found.actions[7].camera == pytest.approx((-0.25 * 0.15, (4 + 0.37 * 7) * 0.15))
+    report = check(tmp_path)
+    assert report["menu_frames"] == 10 and report["keys"]["attack"] == 0 and report["slot_changes"] == 0.01
+    clips_to_shards(tmp_path, tmp_path / "out", SIZE)
+    columns = Shard.open(tmp_path / "out" / "a").columns
+    assert columns["episode"][:90].tolist() == [0] * 70 + [1] * 20
+    turned = Action.from_vector(columns["actions"][7])
+    assert turned.camera[1] == pytest.approx((4 + 0.37 * 7) * 0.3, abs=1e-3)
 
 
 def test_statistics(tmp_path: Path) -> None:
