@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from reverie.demos.cli import complain, frame_size, whole
-from reverie.demos.luanti.engine import COUNTER_ROWS, WINDOW, Engine, FrameState, NodeEvent, unwrapped
+from reverie.demos.cli import EXIT_INTERRUPTED, complain, frame_size, whole
+from reverie.demos.luanti.engine import COUNTER_ROWS, SPREAD, WINDOW, Engine, FrameState, NodeEvent, unwrapped
 from reverie.demos.luanti.player import Actor, Player
 from reverie.demos.luanti.screen import Screen
 from reverie.model.errors import ReverieError
@@ -40,6 +40,8 @@ SETTLE = (4.0, 40.0)
 """Seconds that the picture must stand still for before recording begins, and after which it begins all the same."""
 STILL_LEVELS = 0.5
 """Mean change of a pixel, of 255, in a picture that stands still but for clouds."""
+STALLED = 15.0
+"""Seconds without a new picture after which a clip is given up."""
 POLL = 0.004
 TOLD_MS, LATE_MS = 15.0, 80.0
 """Ticks that differ from 50 ms by more than the first carry their length; longer than the second counts as late."""
@@ -58,6 +60,7 @@ class Plan:
     number: int
     ticks: int
     size: tuple[int, int]
+    spread: int = SPREAD
 
 
 def record_clip(plan: Plan, stop: threading.Event, actor: Actor | None = None) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def record_clip(plan: Plan, stop: threading.Event, actor: Actor | None = None) -
     time_of_day = float(rng.choice((0.2, 0.79))) if dark else float(rng.uniform(*TIMES_OF_DAY))
     screen = Screen(WINDOW)
     try:
-        engine = Engine(screen.display, plan.seed, plan.number, round(time_of_day, 3))
+        engine = Engine(screen.display, plan.seed, plan.number, round(time_of_day, 3), plan.spread)
         try:
             settle(screen, engine, stop)
             pictures = play(screen, engine, actor or Player(rng), plan.ticks + 1, stop)
@@ -78,7 +81,7 @@ def record_clip(plan: Plan, stop: threading.Event, actor: Actor | None = None) -
         screen.close()
     numbers = sorted(set(pictures) & set(engine.frames))
     if len(numbers) < 2:
-        raise ClipError(f"{plan.path}: Luanti showed no frames")
+        raise ClipError("Luanti showed no frames")
     lines = join([engine.frames[number] for number in numbers], engine.frames, engine.events)
     write(plan.path, [pictures[number] for number in numbers[:-1]], lines, plan.size)
     done = [event["type"] for line in lines for event in line["node_events"]]
@@ -101,7 +104,7 @@ def settle(screen: Screen, engine: Engine, stop: threading.Event) -> None:
     screen.focus()
     began = still_since = time.monotonic()
     before: np.ndarray | None = None
-    while time.monotonic() - still_since < SETTLE[0] and time.monotonic() - began < SETTLE[1]:
+    while time.monotonic() - still_since < SETTLE[0] and time.monotonic() - began < SETTLE[1] and not stop.is_set():
         time.sleep(0.25)
         got = screen.grab(COUNTER_ROWS)
         if got is None:
@@ -113,14 +116,23 @@ def settle(screen: Screen, engine: Engine, stop: threading.Event) -> None:
 
 
 def play(screen: Screen, engine: Engine, player: Actor, count: int, stop: threading.Event) -> dict[int, np.ndarray]:
-    """`count` pictures (uint8 [192, 320, 3]) by their numbers; the player acts once on each."""
+    """`count` pictures (uint8 [192, 320, 3]) by their numbers; the player acts once on each.
+
+    Raises ClipError if the engine ends or its picture stands still, and when `stop` is set.
+    """
     pictures: dict[int, np.ndarray] = {}
-    while len(pictures) < count and engine.alive and not stop.is_set():
+    newest = time.monotonic()
+    while len(pictures) < count:
+        if stop.is_set():
+            raise ClipError("recording was interrupted")
+        if not engine.alive or time.monotonic() - newest > STALLED:
+            raise ClipError(f"Luanti {'shows nothing new' if engine.alive else 'ended'} after {len(pictures)} frames")
         got = screen.grab(COUNTER_ROWS)
         if got is None or got[0] in pictures:
             time.sleep(POLL)
             continue
         pictures[got[0]] = got[1]
+        newest = time.monotonic()
         engine.follow()
         state = engine.frames.get(engine.newest)
         if state is not None:
@@ -176,16 +188,18 @@ def _line(tick: int, before: FrameState, after: FrameState, frames: dict[int, Fr
 
 
 def write(path: Path, pictures: Sequence[np.ndarray], lines: Sequence[dict[str, Any]], size: tuple[int, int]) -> None:
-    """An mp4 of the pictures, area-averaged to `size`, and the lines beside it."""
+    """An mp4 of the pictures, area-averaged to `size`, and the lines beside it, which get their name last."""
     height, width = size
     video = VideoWriter(path.with_name(path.name + ".mp4"), size)
-    with path.with_name(path.name + ".jsonl").open("w", encoding="utf-8") as text:
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("w", encoding="utf-8") as text:
         for picture, line in zip(pictures, lines, strict=True):
             tall, wide = picture.shape[0] // height, picture.shape[1] // width
             small = picture.reshape(height, tall, width, wide, 3).mean((1, 3))
             video.write(np.rint(small).astype(np.uint8))
             text.write(json.dumps(line, separators=(",", ":")) + "\n")
     video.close()
+    unfinished.replace(path.with_name(path.name + ".jsonl"))
 
 
 def record(
@@ -196,6 +210,7 @@ def record(
     instances: int,
     size: tuple[int, int] = (96, 160),
     clips_per_map: int = 2,
+    spread: int = SPREAD,
 ) -> dict[str, Any]:
     """Writes `clips` clips, `instances` at a time; clip i plays on map seed + i // clips_per_map.
 
@@ -209,7 +224,7 @@ def record(
     out.mkdir(parents=True, exist_ok=True)
     maps = [seed + index // clips_per_map for index in range(clips)]
     plans = [
-        Plan(out / f"luanti-s{maps[index]}-{index:03d}-{index % instances}", maps[index], index, ticks, size)
+        Plan(out / f"luanti-s{maps[index]}-{index:03d}-{index % instances}", maps[index], index, ticks, size, spread)
         for index in range(clips)
     ]
     todo = [plan for plan in plans if not plan.path.with_name(plan.path.name + ".jsonl").exists()]
@@ -218,14 +233,17 @@ def record(
     def run(plan: Plan) -> dict[str, Any]:
         with gate:
             time.sleep(STAGGER)
-        return record_clip(plan, stop)
+        try:
+            return record_clip(plan, stop)
+        except ClipError as error:
+            raise ClipError(f"{plan.path.name}: {error}") from error
 
     entries: list[dict[str, Any]] = []
     failures: list[str] = []
     with ThreadPoolExecutor(instances) as pool, tqdm(total=len(todo) * ticks, unit="frame", disable=None) as bar:
         waiting = [pool.submit(run, plan) for plan in todo]
         try:
-            for future in waiting:
+            for future in as_completed(waiting):
                 try:
                     entries.append(future.result())
                 except ReverieError as error:
@@ -252,16 +270,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ticks", type=whole(1), default=600)
     parser.add_argument("--seed", type=whole(0), default=1, help="of the first map")
     parser.add_argument("--clips-per-map", type=whole(1), default=2, metavar="N", help="then comes the next seed")
+    parser.add_argument(
+        "--spread", type=whole(1), default=SPREAD, metavar="METRES",
+        help=f"from the middle of a map, within which players begin (default: {SPREAD})",
+    )  # fmt: skip
     parser.add_argument("--instances", type=whole(1), default=2, help="engines at once")
     parser.add_argument("--size", type=frame_size, default=(96, 160), help="160x96 (default) or 320x192")
     options = parser.parse_args(arguments)
     try:
         result = record(
             options.out, options.clips, options.ticks, options.seed, options.instances, options.size,
-            options.clips_per_map,
+            options.clips_per_map, options.spread,
         )  # fmt: skip
     except (ReverieError, OSError) as error:
         return complain(error)
+    except KeyboardInterrupt:
+        print("record_luanti: interrupted; the same command goes on from here", file=sys.stderr)
+        return EXIT_INTERRUPTED
     print(json.dumps(result))
     return 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from importlib import resources
 from pathlib import Path
 
@@ -11,9 +13,9 @@ import pytest
 from reverie.demos import record_luanti
 from reverie.demos.luanti import engine as engines
 from reverie.demos.luanti.engine import Engine, FrameState, NodeEvent
-from reverie.demos.luanti.player import BEHAVIOURS, Player, minimum_jerk
+from reverie.demos.luanti.player import BEHAVIOURS, WALKING, Player, minimum_jerk
 from reverie.demos.luanti_agent import AgentPlayer, deeds, to_input
-from reverie.demos.record_luanti import join, write
+from reverie.demos.record_luanti import Plan, join, write
 from reverie.env.spaces import make_codec
 from reverie.simulator import Action, Clip
 from reverie.simulator.clip_check import examine
@@ -46,6 +48,7 @@ def test_the_action_of_a_line_is_what_the_next_frame_shows(tmp_path: Path) -> No
     assert [[event["type"] for event in line["node_events"]] for line in lines] == [[], ["place"], ["dig"], []]
     pictures = [np.full((192, 320, 3), 20 * k, np.uint8) for k in range(4)]
     write(tmp_path / "luanti-s1-000-0", pictures, lines, (96, 160))
+    assert not list(tmp_path.glob("*.part"))
     found = examine(tmp_path / "luanti-s1-000-0")
     assert (found.frames, found.size, found.layout) == (4, (96, 160), "luanti")
     clip = Clip.load(tmp_path / "luanti-s1-000-0")
@@ -91,6 +94,20 @@ def test_a_player_does_a_bit_of_everything_and_frees_itself() -> None:
     assert minimum_jerk(20, 90.0).sum() == pytest.approx(90)
 
 
+def test_who_can_walk_walks() -> None:
+    """Standing still for a while, to look or to dig, is not being stuck."""
+    held: list[frozenset[str]] = []
+    for seed in range(10):
+        player, place, behaviours = Player(np.random.default_rng(seed)), 0.0, set()
+        for tick in range(600):
+            held.append(player.act(FrameState(tick, 0.05, (place, 8.0, 0.0), 0.0, 12.0, frozenset(), 0)).keys)
+            place += 0.2 * bool(held[-1] & WALKING)
+            behaviours.add(player._behaviour)
+        assert "free" not in behaviours
+    assert np.mean([bool(keys & WALKING) for keys in held]) > 0.45
+    assert np.mean(["left" in keys for keys in held]) < 0.2
+
+
 def test_the_mods_are_part_of_the_package() -> None:
     mods = resources.files("reverie.demos") / "luanti" / "mods"
     for name in ("reverie_client", "reverie_server"):
@@ -107,6 +124,86 @@ def test_what_cannot_be_recorded_is_told_in_one_line(tmp_path: Path, monkeypatch
     monkeypatch.setattr(record_luanti, "STAGGER", 0.0)
     assert record_luanti.main(["--out", str(tmp_path / "x"), "--clips", "1", "--instances", "1"]) == 2
     assert "xvfb" in capsys.readouterr().err
+
+
+def test_key_names_keep_their_capitals() -> None:
+    """The engine does not know `key_lcontrol`, and would take its first letter for the key."""
+    text = engines.written(engines.SETTINGS | {"fixed_map_seed": 7})
+    assert "keymap_aux1 = KEY_LCONTROL\n" in text and "keymap_sneak = KEY_LSHIFT\n" in text
+    assert "vsync = false\n" in text and "fixed_map_seed = 7\n" in text
+
+
+class FakeScreen:
+    """Shows pictures number 0 to `count`, then the last one for ever."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.shown, self.held = count, -1, [{"w"}]
+
+    def grab(self, rows: int) -> tuple[int, np.ndarray]:
+        self.shown = min(self.shown + 1, self.count - 1)
+        return self.shown, np.zeros((192, 320, 3), np.uint8)
+
+    def hold(self, keys: set[str]) -> None:
+        self.held.append(keys)
+
+    def turn(self, right: int, down: int) -> None:
+        pass
+
+
+class FakeEngine:
+    """Knows all frames already."""
+
+    def __init__(self) -> None:
+        self.frames, self.newest, self.alive = {0: state(0)}, 0, True
+
+    def follow(self) -> None:
+        pass
+
+
+def test_who_plays_before_a_picture_that_stands_still_is_not_left_waiting(monkeypatch) -> None:
+    monkeypatch.setattr(record_luanti, "STALLED", 0.1)
+    player, stop = Player(np.random.default_rng(0)), threading.Event()
+    screen = FakeScreen(9)
+    assert sorted(record_luanti.play(screen, FakeEngine(), player, 8, stop)) == list(range(8))
+    assert screen.held[-1] == set()
+    with pytest.raises(ClipError, match="nothing new after 5 frames"):
+        record_luanti.play(FakeScreen(5), FakeEngine(), player, 8, stop)
+    ended = FakeEngine()
+    ended.alive = False
+    with pytest.raises(ClipError, match="ended after 0 frames"):
+        record_luanti.play(FakeScreen(5), ended, player, 8, stop)
+    stop.set()
+    with pytest.raises(ClipError, match="interrupted"):
+        record_luanti.play(FakeScreen(9), FakeEngine(), player, 8, stop)
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Clips are listed as they are done, one that fails is told and the rest go on, and Ctrl-C is no traceback."""
+    monkeypatch.setattr(record_luanti, "STAGGER", 0.0)
+    played: list[Plan] = []
+
+    def record_clip(plan: Plan, stop: threading.Event) -> dict:
+        played.append(plan)
+        if plan.number == failing:
+            raise error
+        (tmp_path / f"{plan.path.name}.jsonl").write_text("{}")
+        return {"file": plan.path.name, "frames": plan.ticks}
+
+    monkeypatch.setattr(record_luanti, "record_clip", record_clip)
+    command = ["--out", str(tmp_path), "--clips", "4", "--ticks", "9", "--instances", "1", "--seed", "5"]
+    failing, error = 1, ClipError("shows nothing new")
+    assert record_luanti.main([*command, "--clips-per-map", "3", "--spread", "70"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"clips": 3, "frames": 27, "failed": 1} and "luanti-s5-001-0: shows nothing new" in err
+    assert [plan.seed for plan in played] == [5, 5, 5, 6] and {plan.spread for plan in played} == {70}
+    failing, error = 1, KeyboardInterrupt()
+    assert record_luanti.main([*command, "--clips-per-map", "3"]) == 130
+    assert "goes on from here" in capsys.readouterr().err
+    failing = -1
+    assert record_luanti.main([*command, "--clips-per-map", "3"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 1
+    listed = [json.loads(line)["file"] for line in (tmp_path / "index.jsonl").read_text().splitlines()]
+    assert listed == ["luanti-s5-000-0", "luanti-s5-002-0", "luanti-s6-003-0", "luanti-s5-001-0"]
 
 
 def test_an_agents_choices_become_keys_and_whole_pixels() -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,6 +21,8 @@ WINDOW = (196, 320)
 COUNTER_ROWS = 2
 SENSITIVITY = 0.155640
 """Makes one pixel of the mouse 0.15 degrees at a field of view of 70."""
+SPREAD = 8000
+"""Nodes from the middle of a map within which players begin, in x and in z."""
 CONTROLS: tuple[str, ...] = ("w", "s", "a", "d", "space", "left.shift", "left.control", "dig", "place")
 """What the bits of a logged frame mean."""
 SETTINGS: dict[str, object] = {
@@ -65,7 +68,7 @@ class NodeEvent:
 class Engine:
     """Luanti in a world of its own, on `display`. Raises ClipError where it is not installed."""
 
-    def __init__(self, display: str, seed: int, number: int, time_of_day: float) -> None:
+    def __init__(self, display: str, seed: int, number: int, time_of_day: float, spread: int = SPREAD) -> None:
         command = next((found for name in COMMANDS if (found := shutil.which(name))), None)
         if command is None:
             raise ClipError("Luanti is not installed; on Debian: apt-get install minetest xvfb")
@@ -81,8 +84,7 @@ class Engine:
             "gameid = minetest_game\nbackend = dummy\nplayer_backend = dummy\nauth_backend = sqlite3\n", "utf-8"
         )
         own = {"fixed_map_seed": seed, "reverie_seed": seed * 1000 + number, "reverie_time": time_of_day}
-        lines = [f"{name} = {str(value).lower()}" for name, value in (SETTINGS | own).items()]
-        (home / "luanti.conf").write_text("\n".join(lines) + "\n", "utf-8")
+        (home / "luanti.conf").write_text(written(SETTINGS | own | {"reverie_spread": spread}), "utf-8")
         environment = {**os.environ, "HOME": str(home), "DISPLAY": display, "LIBGL_ALWAYS_SOFTWARE": "1"}
         environment |= {"LP_NUM_THREADS": "1", "MINETEST_USER_PATH": str(home / ".minetest")}
         arguments = ["--go", "--gameid", "minetest_game", "--world", str(world), "--config", str(home / "luanti.conf")]
@@ -138,6 +140,12 @@ class Engine:
             self._process.kill()
             self._process.wait()
         self._folder.cleanup()
+
+
+def written(settings: Mapping[str, object]) -> str:
+    """Settings as the engine reads them. Only truth values are in lower case: a key's name would not be known so."""
+    words = {name: str(value).lower() if isinstance(value, bool) else value for name, value in settings.items()}
+    return "".join(f"{name} = {word}\n" for name, word in words.items())
 
 
 def unwrapped(difference: float) -> float:

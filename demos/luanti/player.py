@@ -14,6 +14,7 @@ from reverie.simulator.world import TICKS_PER_SECOND
 
 KEYSYMS: dict[str, str] = {"space": "space", "left.shift": "Shift_L", "left.control": "Control_L"}
 """X's names of keys, where they are not those of VPT."""
+WALKING = frozenset("wasd")
 BEHAVIOURS: dict[str, float] = {
     "walk": 0.3, "sprint": 0.08, "strafe": 0.08, "back": 0.03, "sneak": 0.02, "still": 0.08, "look": 0.12,
     "circle": 0.04, "away": 0.08, "dig": 0.09, "build": 0.08,
@@ -66,12 +67,13 @@ class Player:
     _drift: float = 0.0
     _owed: np.ndarray = field(default_factory=lambda: np.zeros(2))
     _places: list[tuple[float, float, float]] = field(default_factory=list)
+    """Since it last wanted to stay where it is."""
     _tick: int = 0
 
     def act(self, state: FrameState, picture: np.ndarray | None = None) -> Input:
         """The next input; the picture is not looked at."""
         self._tick += 1
-        self._places = [*self._places[-STUCK_TICKS:], state.place]
+        self._places = [*self._places[-STUCK_TICKS:], state.place] if self._keys & WALKING else [state.place]
         if self._stuck():
             self._start("free")
         elif self._left <= 0:
@@ -106,8 +108,7 @@ class Player:
         return float(np.linalg.norm(np.subtract(self._places[-1], self._places[-1 - ticks])))
 
     def _stuck(self) -> bool:
-        wants = bool(self._keys & {"w", "a", "s", "d"})
-        return wants and len(self._places) > STUCK_TICKS and self._moved(STUCK_TICKS) < STUCK_METRES
+        return len(self._places) > STUCK_TICKS and self._moved(STUCK_TICKS) < STUCK_METRES
 
     def _start(self, behaviour: str) -> None:
         rng = self.rng

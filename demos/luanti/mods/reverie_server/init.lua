@@ -1,7 +1,7 @@
 local settings = minetest.settings
 local random = PcgRandom(tonumber(settings:get("reverie_seed")) or 0)
 local time_of_day = tonumber(settings:get("reverie_time")) or 0.5
-local SPREAD, TRIES, SPRINT = 8000, 400, 1.45
+local SPREAD, TRIES, SPRINT = tonumber(settings:get("reverie_spread")) or 8000, 400, 1.45
 local BLOCKS = {
 	"default:stone", "default:cobble", "default:stonebrick", "default:brick", "default:wood", "default:junglewood",
 	"default:pine_wood", "default:aspen_wood", "default:tree", "default:glass", "default:goldblock", "default:dirt",
@@ -25,6 +25,20 @@ end
 minetest.override_item("", {tool_capabilities = {full_punch_interval = 0.9, max_drop_level = 0, groupcaps = caps}})
 minetest.handle_node_drops = function() end
 minetest.send_join_message = function() end
+
+-- Nothing opens a menu: it would hide the counter, and nobody would close it.
+minetest.show_formspec = function() end
+minetest.register_on_mods_loaded(function()
+	for name, node in pairs(minetest.registered_nodes) do
+		local construct = node.on_construct
+		if construct then
+			minetest.override_item(name, {on_construct = function(pos)
+				construct(pos)
+				minetest.get_meta(pos):set_string("formspec", "")
+			end})
+		end
+	end
+end)
 
 local function place()
 	for _ = 1, TRIES do
