@@ -190,6 +190,9 @@ def build_parser() -> Parser:
     train.add_argument(
         "--rate", type=share, default=0.4, help="finetune: of the learning rates that fresh weights have (default: 0.4)"
     )
+    train.add_argument(
+        "--low-rank", type=whole(0), default=0, metavar="R", help="finetune: train adapters of rank R alone"
+    )
     train.add_argument("--judged", type=count, default=16, help="finetune: windows judged by (default: 16)")
 
     evaluate = command("evaluate", "Measure a model's dreams against held-out true worlds.")
@@ -277,6 +280,7 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
             held=options.held,
             judged_windows=options.judged,
             rate=options.rate,
+            rank=options.low_rank,
         )
     from reverie.demos.train import train as run
 

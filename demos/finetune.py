@@ -115,13 +115,15 @@ def finetune(
     held: float = 0.1,
     judged_windows: int = 16,
     rate: float = 0.4,
+    rank: int = 0,
     loop: LoopConfig | None = None,
     export: bool = True,
 ) -> dict[str, Any]:
     """Trains `model` on the recordings in `data` for `minutes` (judging comes on top) and writes `out/model`.
 
     `replay_share` of what it sees is the voxel world, or the shards in `replay`. `held` is the share of map seeds that
-    it is judged by and never sees. `rate` is the share of the learning rates that fresh weights are trained with.
+    it is judged by and never sees. `rate` is the share of the learning rates that fresh weights are trained with. With
+    a `rank` only low-rank adapters learn (`reverie.model.training.lora`), which are merged in the end.
     `out/report.json` and `report.md` have the figures before and after. Under `torchrun` several processes train, the
     first does the rest, and the others return nothing. Raises ReverieError.
     """
@@ -157,15 +159,15 @@ def finetune(
     base = loop or LoopConfig()
     slow = replace(base, matrix_rate=base.matrix_rate * rate, other_rate=base.other_rate * rate)
     folder = train_phase(
-        "distill", folders, target, config, seconds, seed, resume, start, slow, taught=False, screens=[own]
+        "distill", folders, target, config, seconds, seed, resume, start, slow, taught=False, screens=[own], rank=rank
     )
     if not processes.leads:
         return {}
     rows, rehearsed = rows_in(own), rows_in(replayed) if replay_share else 0
     after = judged(folder, runs, target / "after")
     report: dict[str, Any] = {
-        "from": model, "model": str(folder), "minutes": minutes, "machine": machine(), "clips": len(seen),
-        "ticks": rows, "rehearsed_ticks": rehearsed, "rehearsed_share": round(rehearsed / (rows + rehearsed), 3),
+        "from": model, "model": str(folder), "rank": rank or None, "minutes": minutes, "machine": machine(),
+        "clips": len(seen), "ticks": rows, "rehearsed_ticks": rehearsed, "rehearsed_share": round(rehearsed / (rows + rehearsed), 3),
         "held": sorted({groups_of(paths)[path] for path in kept}), "before": before, "after": after,
         "change": _changes(before, after), "last": last_record(target / "distill"),
     }  # fmt: skip

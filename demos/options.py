@@ -65,6 +65,7 @@ class TrainOptions:
     held: float = 0.1
     judged: int = 16
     rate: float = 0.4
+    low_rank: int = 0
     json: bool = False
 
 

@@ -93,3 +93,38 @@ def test_the_screen_of_the_recordings_is_learned(work: Path) -> None:
         overlays[share] = load_model(out / "model").overlay
     assert overlays[0.0].any() and not overlays[0.0][:2, :2].any()  # what is learned alone is the game's own
     assert torch.equal(overlays[0.5], torch.maximum(overlays[0.0], known))  # rehearsed worlds keep theirs
+
+
+def test_adapters_learn_little_and_are_merged() -> None:
+    pytest.importorskip("peft")
+    from reverie.model.training.lora import adapter_weights, add_adapters, merge_adapters
+
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG)
+    names, before = set(model.state_dict()), model.state_dict()["blocks.0.mlp.0.weight"].clone()
+    whole = sum(weight.numel() for weight in model.parameters())
+    adapted = add_adapters(model, 2)
+    learning = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
+    assert learning and all(".lora_" in name for name in learning)
+    assert sum(weight.numel() for weight in adapter_weights(adapted).values()) < whole / 3
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if name.startswith("blocks.0.mlp.0.lora_"):
+                weight.fill_(0.1)
+    merged = merge_adapters(adapted)
+    assert set(merged.state_dict()) == names
+    torch.testing.assert_close(merged.state_dict()["blocks.0.mlp.0.weight"], before + 2 * 0.1 * 0.1)
+
+
+def test_fine_tuning_by_adapters(work: Path) -> None:
+    pytest.importorskip("peft")
+    report = finetune.finetune(
+        str(work / "model"), minutes=0.06, data=str(work / "clips"), out=str(work / "out"), replay_share=0.0, held=0.3,
+        judged_windows=1, loop=LOOP, export=False, rank=2,
+    )  # fmt: skip
+    folder = work / "out" / "model"
+    assert report["rank"] == 2 and (folder / "adapter.safetensors").stat().st_size < (folder / STUDENT).stat().st_size
+    old, new = (load_model(place).state_dict() for place in (work / "model", folder))
+    assert old.keys() == new.keys()
+    assert not torch.equal(old["blocks.0.mlp.0.weight"], new["blocks.0.mlp.0.weight"])
+    assert torch.equal(old["blocks.0.mlp.0.bias"], new["blocks.0.mlp.0.bias"])

@@ -16,6 +16,7 @@ from reverie.model import flow
 from reverie.model.config import ModelConfig
 from reverie.model.training.data import Batch, ShardSet, find_overlay
 from reverie.model.training.loop import LOG, LoopConfig, Losses, Processes, run_phase
+from reverie.model.training.lora import ADAPTER, adapter_weights, add_adapters, merge_adapters
 from reverie.model.training.losses import fact_losses, frame_losses
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, rollout, with_own_past
@@ -195,13 +196,15 @@ def train_phase(
     loop: LoopConfig | None = None,
     taught: bool = True,
     screens: Sequence[Path] = (),
+    rank: int = 0,
 ) -> Path:
     """Runs one phase on the shards in `folders` and writes its weights into the model folder `out/model`.
 
     `init` names a model folder to start from instead of fresh weights. The distill phase starts from, and learns from,
     the teacher in `out/model` or in `init`; not `taught`, it goes on from the student in `init` alone. The overlay is
     looked for in `folders` where the model has none, and in those of `screens` in any case: what they show is added if
-    there are other `folders` too, and taken instead if not. Raises ModelError.
+    there are other `folders` too, and taken instead if not. With a `rank` only low-rank adapters learn; they are merged
+    into the weights and kept beside them as `adapter.safetensors`. Raises ModelError.
     """
     device = choose_device()
     loop = loop or LoopConfig()
@@ -223,11 +226,16 @@ def train_phase(
         steps, losses, file = config.steps, distill_losses(teacher, config.steps), STUDENT
         loop = replace(loop, ticks=STUDENT_TICKS)
     _learn_screen(model, shards, screens, seed)
+    if rank:
+        add_adapters(model, rank)
     average = run_phase(
         phase, model, shards.batches(rng, loop.batch, loop.ticks, loop.cold), losses, loop, out / phase,
         seconds, seed, device, resume, _sampler(shards, steps, device),
     )  # fmt: skip
     if processes.leads:
+        if rank:
+            save_model(target, config, adapter_weights(average), ADAPTER)
+            merge_adapters(average)
         save_model(target, config, average.state_dict(), file)
         if phase == "dynamics" and not (target / STUDENT).is_file():
             save_model(target, config, average.state_dict(), STUDENT)
