@@ -167,7 +167,8 @@ def finetune(
     after = judged(folder, runs, target / "after")
     report: dict[str, Any] = {
         "from": model, "model": str(folder), "rank": rank or None, "minutes": minutes, "machine": machine(),
-        "clips": len(seen), "ticks": rows, "rehearsed_ticks": rehearsed, "rehearsed_share": round(rehearsed / (rows + rehearsed), 3),
+        "clips": len(seen), "ticks": rows, "rehearsed_ticks": rehearsed,
+        "rehearsed_share": round(rehearsed / (rows + rehearsed), 3),
         "held": sorted({groups_of(paths)[path] for path in kept}), "before": before, "after": after,
         "change": _changes(before, after), "last": last_record(target / "distill"),
     }  # fmt: skip
