@@ -2,8 +2,8 @@
 
     python -m reverie.demos.ablate STUDY --data runs/data --held runs/held --out runs/ablate --page docs/ABLATIONS.md
 
-STUDY is ablations, distill or scaling. Held-out shards are of other worlds than the data. Arms that are finished are
-not run again; `--only` runs some of them.
+STUDY is ablations, distill or scaling. Held-out shards are of other worlds than the data; where the folder has none,
+some are recorded. Arms that are finished are not run again; `--only` runs some of them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from reverie.demos.card import into_readme
 from reverie.model.config import PRESETS, preset
 from reverie.model.errors import ReverieError
 from reverie.model.training.ablate import STUDIES, Bench, run_study
+from reverie.model.training.shards import META
 from reverie.model.weights import model_folder
+from reverie.simulator.shards import ShardPlan, write_shards
 
 PICTURES = Path("pictures")
 GIGA = 1e9
+HELD_SHARDS, HELD_SEED = 4, 202
+"""Shards recorded for measuring, and their seed."""
 
 
 def number(value: float | None, places: int = 2) -> str:
@@ -90,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=sorted(STUDIES))
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of training shards")
-    parser.add_argument("--held", type=Path, nargs="+", required=True, help="folders of shards of held-out worlds")
+    parser.add_argument("--held", type=Path, required=True, help="a folder of shards of held-out worlds")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--teacher", default="tiny", help="model whose teacher students start from")
     parser.add_argument("--windows", type=int, default=16, help="held-out windows")
@@ -100,8 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, help="the page whose tables are filled in")
     given = parser.parse_args(arguments)
     try:
-        bench = Bench(given.data, given.held, given.out, model_folder(given.teacher), given.windows)
-        result = run_study(given.study, preset(given.preset), bench, given.only, given.frames)
+        config = preset(given.preset)
+        if not any(given.held.glob(f"*/{META}")):
+            write_shards(given.held, HELD_SHARDS, HELD_SEED, ShardPlan(size=config.size))
+        bench = Bench(given.data, [given.held], given.out, model_folder(given.teacher), given.windows)
+        result = run_study(given.study, config, bench, given.only, given.frames)
         if given.page:
             write_page(given.page, result)
     except (ReverieError, OSError) as error:

@@ -46,7 +46,7 @@ from reverie.model.training.heldout import (
     milliseconds,
     pooled_error,
 )
-from reverie.model.training.loop import LoopConfig, Losses, run_phase
+from reverie.model.training.loop import CHECKPOINT, LoopConfig, Losses, run_phase
 from reverie.model.training.losses import WEIGHTS, frame_losses, total_loss
 from reverie.model.training.phases import OWN_PAST, STUDENT_TICKS, choose_device, distill_losses
 from reverie.model.training.pictures import sheet, write_png
@@ -66,6 +66,8 @@ Method = Literal["scratch", "regression", "shortcut", "adversarial", "teacher", 
 """How an arm comes by its weights: from nothing, from a teacher in one of three ways, or as they ship."""
 PAINT = 3
 """Place of the new paint among the candidates of `WorldModel`."""
+COST = "cost.json"
+"""What the training of an arm cost, beside its checkpoint."""
 LONGEST = 3600.0
 """Seconds that no arm takes."""
 SHOWN = 3
@@ -116,6 +118,8 @@ class Arm:
     velocity: bool = False
     own_past: float = OWN_PAST
     """Share of windows that a student dreams first."""
+    own_views: bool = True
+    """Whether training is given earlier views from within a window, true where the dream has its own."""
     steps: tuple[int, ...] = (1,)
     """Steps a frame with which it is measured."""
     seed: int = 0
@@ -154,10 +158,11 @@ STUDIES: dict[str, Study] = {
     ),
     "distill": Study(
         arms=(
-            Arm("teacher", "the teacher itself", "teacher", steps=(1, 2, 4, 8)),
+            Arm("teacher", "the teacher itself", "teacher", steps=(1, 4, 8)),
             Arm("shipped", "the student that ships", "student"),
             Arm("regression", "(a) true frames asked for from its own past", "regression", steps=(1, 2, 4)),
             Arm("true-past", "(a) without its own past", "regression", own_past=0.0),
+            Arm("earlier-views", "(a) with earlier views from before the window only", "regression", own_views=False),
             Arm("shortcut", "(b) shortcut forcing from its own past", "shortcut", steps=(1, 2, 4)),
             Arm("adversarial", "(c) as (a), with an adversarial finish", "adversarial", steps=(1, 2, 4)),
         ),
@@ -286,7 +291,18 @@ def _train(
     bench: Bench,
     record: dict[str, Any],
 ) -> WorldModel:
-    """Trains on the study's budget; writes what it cost, and figures on the way, into `record`."""
+    """Trains on the study's budget; writes what it cost, and figures on the way, into `record`.
+
+    An arm that was trained on that budget before is taken from its folder.
+    """
+    folder = bench.out / arm.name
+    if (folder / COST).is_file():
+        cost = json.loads((folder / COST).read_text("utf-8"))
+        if cost["frames"] == study.frames:
+            record |= cost
+            state = torch.load(folder / CHECKPOINT, map_location=bench.device, weights_only=True)
+            model.load_state_dict(state["average"])
+            return model.to(bench.device).eval()
     loop = replace(study.loop, frames=study.frames)
     model.requires_grad_(True).to(bench.device)
     a_frame = 0.0
@@ -311,13 +327,16 @@ def _train(
 
     began = time.process_time()
     average = run_phase(
-        arm.name, model, shards.batches(np.random.default_rng(arm.seed), loop.batch, loop.ticks, loop.cold), losses,
-        loop, bench.out / arm.name, LONGEST, arm.seed, bench.device, False, lambda *_: None, watch,
+        arm.name, model,
+        shards.batches(np.random.default_rng(arm.seed), loop.batch, loop.ticks, loop.cold, arm.own_views), losses, loop,
+        folder, LONGEST, arm.seed, bench.device, False, lambda *_: None, watch,
     )  # fmt: skip
-    record |= {
+    cost = {
         "frames": study.frames, "flops": study.frames * a_frame,
         "cpu_seconds": round(time.process_time() - began - measured, 1), "curve": curve,
     }  # fmt: skip
+    (folder / COST).write_text(json.dumps(cost) + "\n", "utf-8")
+    record |= cost
     return average
 
 

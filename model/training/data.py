@@ -131,8 +131,13 @@ class ShardSet:
                     self.shards[meta.parent] = shard
         return sum(shard.rows for shard in self.shards.values())
 
-    def window(self, rng: np.random.Generator, ticks: int, cold: float) -> dict[str, np.ndarray]:
-        """One random window, as the rows of a `Batch`; a share `cold` of them starts from a single frame."""
+    def window(
+        self, rng: np.random.Generator, ticks: int, cold: float, own_views: bool = True
+    ) -> dict[str, np.ndarray]:
+        """One random window, as the rows of a `Batch`; a share `cold` of them starts from a single frame.
+
+        Without `own_views` no earlier view is from the window itself, whose frames a dream has not seen.
+        """
         shards = list(self.shards.values())
         past = self.config.past
         weights = np.array([shard.rows for shard in shards], float)
@@ -155,7 +160,7 @@ class ShardSet:
             key = np.zeros((ticks, *shard.size, 3), np.uint8)
             way = np.zeros((ticks, recall.WAY_DIM), np.float32)
         else:
-            key, way = self._keys(shard, np.arange(target - 1, last), turn, rng)
+            key, way = self._keys(shard, np.arange(target - 1, last), turn, rng, own_views)
         return {
             "past": frames[rows - oldest],
             "known": np.int64(target - oldest),
@@ -171,7 +176,7 @@ class ShardSet:
         }
 
     def _keys(
-        self, shard: Shard, before: np.ndarray, turn: np.ndarray, rng: np.random.Generator
+        self, shard: Shard, before: np.ndarray, turn: np.ndarray, rng: np.random.Generator, own_views: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """The earlier views [t, h, w, 3] for the frames after rows `before` [t], and the ways [t, 6] from there.
 
@@ -180,7 +185,7 @@ class ShardSet:
         if id(shard) not in self._views:
             self._views[id(shard)] = KeyViews(shard, self.config.keys)
         views = self._views[id(shard)]
-        bank, poses = views.at(before), views.poses[before]
+        bank, poses = views.at(before if own_views else before[:1].repeat(len(before))), views.poses[before]
         ages = np.where(bank >= 0, before[:, None] - bank, -1)
         keys = views.poses[bank.clip(0)]
         slots = recall.choose(keys, ages, poses, turn, shard.size, self.config.field_of_view)
@@ -192,14 +197,16 @@ class ShardSet:
         way = np.where(known[:, None], way, 0).astype(np.float32)
         return np.stack([np.asarray(shard.columns["frames"][row]) for row in chosen.clip(0)]), way
 
-    def batch(self, rng: np.random.Generator, size: int, ticks: int, cold: float) -> Batch:
+    def batch(self, rng: np.random.Generator, size: int, ticks: int, cold: float, own_views: bool = True) -> Batch:
         """`size` random windows of `ticks` targets each. Raises ModelError where there is nothing to read."""
         if not self.shards:
             raise ModelError(f"no training shards in {', '.join(map(str, self.folders))}")
-        windows = [self.window(rng, ticks, cold) for _ in range(size)]
+        windows = [self.window(rng, ticks, cold, own_views) for _ in range(size)]
         return Batch(*(torch.from_numpy(np.stack([window[name] for window in windows])) for name in Batch._fields))
 
-    def batches(self, rng: np.random.Generator, size: int, ticks: int, cold: float, ahead: int = 2) -> Iterator[Batch]:
+    def batches(
+        self, rng: np.random.Generator, size: int, ticks: int, cold: float, own_views: bool = True, ahead: int = 2
+    ) -> Iterator[Batch]:
         """Endless batches, made by a thread while the last one is used; shards that a recorder adds join in."""
         from concurrent.futures import ThreadPoolExecutor
 
@@ -210,7 +217,7 @@ class ShardSet:
             if time.monotonic() - looked > RESCAN_SECONDS:
                 self.rescan()
                 looked = time.monotonic()
-            return self.batch(rng, size, ticks, cold)
+            return self.batch(rng, size, ticks, cold, own_views)
 
         with ThreadPoolExecutor(1, thread_name_prefix="shards") as pool:
             waiting = [pool.submit(make) for _ in range(ahead)]

@@ -33,11 +33,14 @@ Dream = Callable[[Batch], Tensor]
 
 
 def held_windows(shards: ShardSet, count: int) -> Batch:
-    """At most `count` windows of TICKS targets without edits, always the same. Raises ModelError."""
+    """At most `count` windows of TICKS targets without edits, always the same. Raises ModelError.
+
+    Earlier views are from before the window: true ones from within it would tell the dream what comes.
+    """
     rng = np.random.default_rng(HELD_SEED)
     windows: list[Batch] = []
     for _ in range(DRAWS * count):
-        window = shards.batch(rng, 1, TICKS, cold=0.0)
+        window = shards.batch(rng, 1, TICKS, cold=0.0, own_views=False)
         if not bool(window.edited.any()):
             windows.append(window)
         if len(windows) == count:
