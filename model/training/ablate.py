@@ -29,7 +29,7 @@ from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.layers import Memory
 from reverie.model.training import trial
-from reverie.model.training.adversarial import AdversarialLosses
+from reverie.model.training.adversarial import WEIGHT, AdversarialLosses
 from reverie.model.training.data import Batch, ShardSet, find_overlay
 from reverie.model.training.heldout import (
     HELD_SEED,
@@ -118,6 +118,8 @@ class Arm:
     velocity: bool = False
     own_past: float = OWN_PAST
     """Share of windows that a student dreams first."""
+    critic: float = WEIGHT
+    """Weight of the critic's word in an adversarial finish."""
     own_views: bool = True
     """Whether training is given earlier views from within a window, true where the dream has its own."""
     steps: tuple[int, ...] = (1,)
@@ -152,7 +154,7 @@ STUDIES: dict[str, Study] = {
             Arm("memory-half", "… in every second layer", changes={"memory_layers": (1, 3, 5)}),
             Arm("memory-all", "… in all layers", changes={"memory_layers": (0, 1, 2, 3, 4, 5)}),
         ),
-        frames=2880,
+        frames=1920,
         loop=LoopConfig(batch=2, ticks=12),
         changes=SMALL,
     ),
@@ -165,6 +167,7 @@ STUDIES: dict[str, Study] = {
             Arm("earlier-views", "(a) with earlier views from before the window only", "regression", own_views=False),
             Arm("shortcut", "(b) shortcut forcing from its own past", "shortcut", steps=(1, 2, 4)),
             Arm("adversarial", "(c) as (a), with an adversarial finish", "adversarial", steps=(1, 2, 4)),
+            Arm("critic-1", "(c) with twenty times the critic's weight", "adversarial", critic=20 * WEIGHT),
         ),
         frames=3200,
         loop=LoopConfig(batch=2, ticks=STUDENT_TICKS),
@@ -175,7 +178,7 @@ STUDIES: dict[str, Study] = {
             Arm("width-160", "", changes={"width": 160, "depth": 5, "memory_layers": (1, 3), "cell_width": 48}),
             Arm("width-256", "", changes={"width": 256, "depth": 6, "memory_layers": (2, 4), "cell_width": 64}),
         ),
-        frames=3840,
+        frames=3072,
         loop=LoopConfig(batch=2, ticks=12, cool_down=1e-3),
         marks=(1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0),
     ),
@@ -196,7 +199,7 @@ def start(arm: Arm, config: ModelConfig, folder: Path, frames: int) -> tuple[Wor
         return model, distill_losses(teacher, 1, arm.own_past)
     if arm.method == "shortcut":
         return model, ShortcutLosses(model, arm.own_past)
-    return model, AdversarialLosses(teacher, frames, arm.own_past)
+    return model, AdversarialLosses(teacher, frames, arm.own_past, arm.critic)
 
 
 @torch.no_grad()

@@ -55,8 +55,10 @@ class AdversarialLosses:
     That word counts into the loss called frame. The critic has an optimiser of its own and learns whenever it is asked.
     """
 
-    def __init__(self, teacher: WorldModel | None, frames: int, own_past: float = OWN_PAST) -> None:
-        self.teacher, self.frames, self.own_past = teacher, frames, own_past
+    def __init__(
+        self, teacher: WorldModel | None, frames: int, own_past: float = OWN_PAST, weight: float = WEIGHT
+    ) -> None:
+        self.teacher, self.frames, self.own_past, self.weight = teacher, frames, own_past, weight
         self.critic = PatchCritic()
         self.method = torch.optim.AdamW(self.critic.parameters(), lr=RATE, betas=(0.0, 0.9), weight_decay=0.0)
         self.seen = 0
@@ -72,7 +74,7 @@ class AdversarialLosses:
                 item.flatten(0, 1)[usable] for item in (answer.out.frame.float(), answer.target, answer.before)
             )
             self.learn(true, dreamed.detach(), before)
-            weight = WEIGHT * min(1.0, (done - BEGIN) / (FULL - BEGIN))
+            weight = self.weight * min(1.0, (done - BEGIN) / (FULL - BEGIN))
             losses["frame"] = losses["frame"] - weight * self.critic(dreamed, before).float().mean()
         return losses
 
