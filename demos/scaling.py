@@ -16,7 +16,7 @@ FITTED = ("loss", "error_1", "error_8")
 TITLES = {
     "loss": "held-out loss, one step", "error_1": "squared error, 1 tick", "error_8": "squared error, 8 ticks",
 }  # fmt: skip
-LEAST_R2 = 0.8
+LEAST_R2 = 0.95
 """Below this share of explained variance of the logarithms a fit is not called a law."""
 PANEL, MARGIN, GAP = (300, 280), (62, 40, 22, 48), 6
 """Of each of the plots: size of its axes; what is left of, above, right of and below them; between dot and text."""
@@ -82,12 +82,9 @@ def scaling_table(result: dict[str, Any]) -> list[str]:
             lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
     for name, law in laws(curves).items():
-        verdict = "" if law.r2 >= LEAST_R2 else ", too loose to be called a law"
-        less = 100 * (1 - 10**law.power)
-        lines.append(
-            f"- {TITLES[name]}: {law.factor:.3g} x TFLOP^{law.power:.3f} "
-            f"along the frontier (R² {law.r2:.2f}{verdict}): {less:.0f} % less for ten times the work."
-        )
+        fitted = f"{TITLES[name]}: {law.factor:.3g} x TFLOP^{law.power:.3f} along the frontier, R² {law.r2:.2f}"
+        less = f"{100 * (1 - 10**law.power):.0f} % less for ten times the work"
+        lines.append(f"- {fitted}: {less if law.r2 >= LEAST_R2 else 'no power law'}.")
     return lines
 
 
