@@ -48,13 +48,18 @@ def quality(figures: dict[str, float]) -> list[str]:
 QUALITY = ("PSNR 1", "8", "32, dB", "gain 1", "8", "32, dB", "detail 32", "ms a tick")
 
 
+def says(result: dict[str, Any], name: str) -> str:
+    """What is different about an arm."""
+    return next(arm.says for arm in STUDIES[result["study"]].arms if arm.name == name)
+
+
 def ablation_table(result: dict[str, Any]) -> list[str]:
     """From scratch: an arm a row."""
     cells = [["copy last frame", "", *quality(result["copy"]), "", ""]]
-    for record in result["arms"].values():
+    for name, record in result["arms"].items():
         figures = record["steps"]["1"]
         cells.append(
-            [record["says"], number(record["loss"], 4), *quality(figures), number(figures["obeyed_8"]),
+            [says(result, name), number(record["loss"], 4), *quality(figures), number(figures["obeyed_8"]),
              number(record["flops"] / record["frames"] / GIGA)]
         )  # fmt: skip
     return rows(("arm", "held-out loss", *QUALITY, "actions, dB", "GFLOP a frame"), cells)
@@ -63,9 +68,9 @@ def ablation_table(result: dict[str, Any]) -> list[str]:
 def distill_table(result: dict[str, Any]) -> list[str]:
     """From the teacher: an arm and a number of steps a row."""
     cells = [["copy last frame", "", *quality(result["copy"]), ""]]
-    for record in result["arms"].values():
+    for name, record in result["arms"].items():
         cost = f"{record['cpu_seconds']:.0f}" if record["frames"] else ""
-        cells += [[record["says"], steps, *quality(figures), cost] for steps, figures in record["steps"].items()]
+        cells += [[says(result, name), steps, *quality(figures), cost] for steps, figures in record["steps"].items()]
     return rows(("arm", "steps", *QUALITY, "CPU s of training"), cells)
 
 

@@ -145,14 +145,14 @@ SMALL: dict[str, Any] = {"width": 128, "bottleneck": 64, "cell_width": 32}
 STUDIES: dict[str, Study] = {
     "ablations": Study(
         arms=(
-            Arm("base", "as shipped, but small"),
+            Arm("base", "as shipped (memory attention in two of six layers), but small"),
             Arm("again", "the same with another seed", seed=1),
             Arm("velocity", "v-prediction", velocity=True),
             Arm("history-1", "one past frame stacked instead of four", changes={"history": (1,)}),
             Arm("memory-4", "memory of 4 ticks instead of 16", changes={"memory": 4}),
             Arm("memory-none", "memory attention in no layer", changes={"memory_layers": ()}),
-            Arm("memory-half", "… in every second layer", changes={"memory_layers": (1, 3, 5)}),
-            Arm("memory-all", "… in all layers", changes={"memory_layers": (0, 1, 2, 3, 4, 5)}),
+            Arm("memory-half", "memory attention in every second layer", changes={"memory_layers": (1, 3, 5)}),
+            Arm("memory-all", "memory attention in all layers", changes={"memory_layers": (0, 1, 2, 3, 4, 5)}),
         ),
         frames=1920,
         loop=LoopConfig(batch=2, ticks=12),
@@ -385,5 +385,6 @@ def run_study(name: str, base: ModelConfig, bench: Bench, only: Iterable[str] = 
         result["arms"][arm.name] = run_arm(arm, study, base, bench)
         if not result["copy"]:
             result["copy"] = copy_figures(held_windows(ShardSet(bench.held, base), bench.windows))
+        result["arms"] = {each.name: result["arms"][each.name] for each in study.arms if each.name in result["arms"]}
         path.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     return result
