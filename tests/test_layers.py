@@ -20,6 +20,8 @@ AT_HOME = {"pygame": {"demos"}, "gymnasium": {"env", "demos"}, "stable_baselines
 TRAINING_PATH = ("reverie.model.training", "reverie.simulator.voxel", "reverie.simulator.players")
 """What runs while a model is trained: the phases, and the world and players that their data comes from."""
 TRAINING_NEEDS = {"torch", "numpy", "numba", "safetensors", "einops", "tqdm"}
+OPTIONAL = {"peft"}
+"""Of an extra: only where a user asks for what it does."""
 IMPORT_SECONDS = 1.0
 HEAVY = ("torch", "numba", "pygame", "gymnasium", "av", "onnxruntime", "PIL")
 
@@ -129,8 +131,11 @@ def test_training_needs_only_the_promised_libraries() -> None:
             continue
         seen.add(module)
         path = MODULES[module]
-        for name in {name for _, name in imports(path)} if module in start else set(imports_at_start(path)):
+        at_once = set(imports_at_start(path))
+        for name in {name for _, name in imports(path)} if module in start else at_once:
             top = name.partition(".")[0]
+            if top in OPTIONAL and name not in at_once:
+                continue
             if top == "reverie":
                 waiting += [found] if (found := module_of(name)) else []
             elif top not in TRAINING_NEEDS and top not in sys.stdlib_module_names:
