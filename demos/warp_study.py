@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from reverie.model import geometry
-from reverie.model.config import preset
+from reverie.model.config import ModelConfig, preset
 from reverie.model.errors import ReverieError
 from reverie.model.step import to_unit
 from reverie.model.training.data import ShardSet
@@ -29,6 +29,7 @@ from reverie.model.training.losses import SKY_METRES
 from reverie.model.training.rollout import conditions
 from reverie.model.weights import load_model, model_folder
 from reverie.model.world_model import causal_ages
+from reverie.simulator.judge.truth import MOVED_METRES, TURNED_DEGREES
 
 CHAIN = 8
 """Ticks over which a frame is moved again and again."""
@@ -42,6 +43,16 @@ def laplacian_energy(frames: Tensor) -> float:
     return float(functional.conv2d(frames[VIEW], kernel, groups=3).square().mean())
 
 
+def true_grid(
+    depth: Tensor, pitch: Tensor, turn: Tensor, travel: Tensor, config: ModelConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sampling grids [b, h, w, 2] of the turn alone and of turn, depth and travel, and the points of `travel_shift`."""
+    grid = geometry.rotation_grid(pitch, turn, config.size, config.field_of_view)
+    shift, points = geometry.travel_shift(depth, pitch, turn, travel, config.size, config.field_of_view)
+    shift = functional.interpolate(shift.permute(0, 3, 1, 2), config.size, mode="bilinear").permute(0, 2, 3, 1)
+    return grid, grid + shift, points
+
+
 def study(data: Path, windows: int, seed: int) -> dict[str, float]:
     """Mean absolute errors in -1..1 after one tick, and what is left of detail after `CHAIN` ticks."""
     config = preset("tiny")
@@ -49,31 +60,25 @@ def study(data: Path, windows: int, seed: int) -> dict[str, float]:
     frames = to_unit(batch.past[:, config.past - 1 :])
     before, after = frames[:, :-1].flatten(0, 1), frames[:, 1:].flatten(0, 1)
     pitch, turn, travel = batch.pitch.flatten(), batch.turn.flatten(0, 1), batch.travel.flatten(0, 1)
-    grid = geometry.rotation_grid(pitch, turn, config.size, config.field_of_view)
     depth = batch.depth[:, 1:].flatten(0, 1).clamp(max=SKY_METRES)
-    shift, _ = geometry.travel_shift(depth, pitch, turn, travel, config.size, config.field_of_view)
-    shift = functional.interpolate(shift.permute(0, 3, 1, 2), config.size, mode="bilinear").permute(0, 2, 3, 1)
+    turned, source, _ = true_grid(depth, pitch, turn, travel, config)
     kept = ~batch.edited.flatten()
 
     def error(guess: Tensor) -> float:
         return float((guess - after)[VIEW][kept].abs().mean())
 
-    results = {"copy": error(before), "turned": error(geometry.warp(before, grid))}
+    results = {"copy": error(before), "turned": error(geometry.warp(before, turned))}
     for mode in ("bilinear", "bicubic", "nearest"):
 
-        def move(picture: Tensor, source: Tensor, mode: str = mode) -> Tensor:
-            return functional.grid_sample(picture, source, mode=mode, padding_mode="border", align_corners=False)
+        def move(picture: Tensor, grid: Tensor, mode: str = mode) -> Tensor:
+            return functional.grid_sample(picture, grid, mode=mode, padding_mode="border", align_corners=False)
 
-        results[f"moved_{mode}"] = error(move(before, grid + shift))
+        results[f"moved_{mode}"] = error(move(before, source))
         picture = frames[:, 0]
-        for source in (grid + shift).unflatten(0, (windows, CHAIN)).unbind(1):
-            picture = move(picture, source)
+        for grid in source.unflatten(0, (windows, CHAIN)).unbind(1):
+            picture = move(picture, grid)
         results[f"detail_left_{mode}"] = laplacian_energy(picture) / laplacian_energy(frames[:, -1])
     return {name: round(value, 4) for name, value in results.items()}
-
-
-MOVED_METRES, TURNED_DEGREES = 0.05, 0.5
-"""Ticks with less of both are not looked at where a model is studied."""
 
 
 @torch.inference_mode()
@@ -98,10 +103,8 @@ def regions(data: Path, model: str, windows: int, seed: int) -> dict[str, dict[s
     before, after = to_unit(batch.past)[:, -2:].unbind(1)
     pitch, turn, travel = batch.pitch[:, 0], batch.turn[:, 0], batch.travel[:, 0]
     earlier, depth = (item.clamp(max=SKY_METRES) for item in batch.depth.unbind(1))
-    shift, points = geometry.travel_shift(depth, pitch, turn, travel, config.size, config.field_of_view)
-    shift = functional.interpolate(shift.permute(0, 3, 1, 2), config.size, mode="bilinear").permute(0, 2, 3, 1)
-    grid = geometry.rotation_grid(pitch, turn, config.size, config.field_of_view)
-    moved = geometry.warp(before, grid + shift)
+    _, source, points = true_grid(depth, pitch, turn, travel, config)
+    moved = geometry.warp(before, source)
 
     seen = geometry.visible_before(points, earlier, config.size, config.field_of_view)
     screen = (network.overlay > 0).expand(b, -1, -1)

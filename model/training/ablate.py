@@ -27,7 +27,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from reverie.model import flow
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
-from reverie.model.layers import Memory
 from reverie.model.training import trial
 from reverie.model.training.adversarial import WEIGHT, AdversarialLosses
 from reverie.model.training.data import Batch, ShardSet, find_overlay
@@ -56,7 +55,6 @@ from reverie.model.weights import STUDENT, TEACHER, load_model
 from reverie.model.world_model import (
     CANDIDATES,
     PICKED_FIRST,
-    Context,
     Prediction,
     WorldModel,
     causal_ages,
@@ -91,17 +89,9 @@ class VelocityModel(WorldModel):
             bias[first : first + CANDIDATES * cells] = 0
             bias[first + PAINT * cells : first + (PAINT + 1) * cells] = PICKED_FIRST
 
-    def forward(
-        self,
-        noised: Tensor,
-        level: Tensor,
-        size: Tensor,
-        context: Context,
-        ages: Tensor,
-        memory: list[Memory] | None = None,
-    ) -> Prediction:
+    def forward(self, noised: Tensor, level: Tensor, *given: Any, **named: Any) -> Prediction:
         """As `WorldModel.forward`."""
-        out = super().forward(noised, level, size, context, ages, memory)
+        out = super().forward(noised, level, *given, **named)
         return out._replace(frame=noised + flow.over_pixels(1 - level) * out.frame)
 
 

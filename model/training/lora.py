@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from reverie.model.errors import ModelError
 
 ADAPTER = "adapter.safetensors"
-SHARE = 1.0
-"""What adapters are multiplied by (alpha over rank)."""
 
 
 def add_adapters(model: nn.Module, rank: int) -> nn.Module:
@@ -28,7 +26,7 @@ def add_adapters(model: nn.Module, rank: int) -> nn.Module:
     except ImportError as error:
         raise ModelError("low-rank adapters need peft: pip install 'reverie[lora]'") from error
     adapted = [name for name, part in model.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)]
-    config = LoraConfig(r=rank, lora_alpha=round(rank * SHARE), target_modules=adapted)
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=adapted)
     return inject_adapter_in_model(config, model)
 
 
