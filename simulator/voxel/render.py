@@ -23,7 +23,8 @@ from reverie.simulator.voxel.blocks import (
     TARGETABLE,
     VIEW_DISTANCE,
 )
-from reverie.simulator.voxel.compiled import compiled_fast
+from reverie.simulator.voxel.compiled import compiled_fast, compiled_inline
+from reverie.simulator.voxel.edges import NO_FACE, TEXELWISE, smooth_edges, surface
 from reverie.simulator.voxel.hud import draw_hud
 from reverie.simulator.voxel.light import light_at, light_in
 from reverie.simulator.voxel.sky import AMBIENT, HORIZON, SUNLIGHT, cloud_map, sky_colour, sky_gradient, sky_palette
@@ -116,10 +117,73 @@ def _kinds() -> np.ndarray:
     return kinds
 
 
+@compiled_inline
+def _texels_across(axis, dx, dy, dz, basis, texels):
+    """(along u, along v): how many texels of a face a pixel's footprint spans, by how fast its rays move over it.
+
+    `texels` is how many a pixel would span of a face at that depth that looks at the camera.
+    """
+    if axis == 0:
+        a, da, u, du, v, dv = 0, dx, 2, dz, 1, dy
+    elif axis == 1:
+        a, da, u, du, v, dv = 1, dy, 0, dx, 2, dz
+    else:
+        a, da, u, du, v, dv = 2, dz, 0, dx, 1, dy
+    across, up = basis[0, a] / da, basis[1, a] / da
+    wide_u = abs(basis[0, u] - du * across) + abs(basis[1, u] - du * up)
+    wide_v = abs(basis[0, v] - dv * across) + abs(basis[1, v] - dv * up)
+    return wide_u * texels, wide_v * texels
+
+
+@compiled_inline
+def _beside(place, wide):
+    """(step, share): the neighbour -1 or 1 that a box `wide` around `place` in a texel reaches into, and how much."""
+    half = 0.5 * wide
+    if place < half:
+        return -1, (half - place) / wide
+    if place > 1.0 - half:
+        return 1, (place - 1.0 + half) / wide
+    return 0, 0.0
+
+
+@compiled_inline
+def _texture(mips, block, face, level, u, v, wide_u, wide_v):
+    """(r, g, b) of a face at (u, v), averaged over a pixel's footprint, of at most a texel either way.
+
+    Texels stay squares with hard edges near by, and do not flicker far away.
+    """
+    edge = 16 >> level
+    start = (1024 - (1024 >> (2 * level))) // 3
+    x, y = u * edge, v * edge
+    column, row = int(x), int(y)
+    next_column, share_u = _beside(x - column, min(max(wide_u / (1 << level), 1e-6), 1.0))
+    next_row, share_v = _beside(y - row, min(max(wide_v / (1 << level), 1e-6), 1.0))
+    base = start + (edge - 1 - row) * edge
+    here = base + column
+    r, g, b = mips[block, face, here, 0], mips[block, face, here, 1], mips[block, face, here, 2]
+    beside = (column + next_column) & (edge - 1)
+    if next_column != 0:
+        there = base + beside
+        r += (mips[block, face, there, 0] - r) * share_u
+        g += (mips[block, face, there, 1] - g) * share_u
+        b += (mips[block, face, there, 2] - b) * share_u
+    if next_row != 0:
+        base = start + (edge - 1 - ((row + next_row) & (edge - 1))) * edge
+        here = base + column
+        r2, g2, b2 = mips[block, face, here, 0], mips[block, face, here, 1], mips[block, face, here, 2]
+        if next_column != 0:
+            there = base + beside
+            r2 += (mips[block, face, there, 0] - r2) * share_u
+            g2 += (mips[block, face, there, 1] - g2) * share_u
+            b2 += (mips[block, face, there, 2] - b2) * share_u
+        r, g, b = r + (r2 - r) * share_v, g + (g2 - g) * share_v, b + (b2 - b) * share_v
+    return r, g, b
+
+
 @compiled_fast
 def _trace(
     blocks, kinds, glowing, clearance, top, heights, roofs, glow, any_lamp, mips, cracks, palette, clouds,
-    eye, basis, tx, ty, tz, crack_stage, in_water, fog_end, frame, depth, ids,
+    eye, basis, tx, ty, tz, crack_stage, in_water, fog_end, frame, depth, ids, surfaces, cells,
 ):  # fmt: skip
     h, w, _ = frame.shape
     scale = 2.0 * math.tan(FIELD_OF_VIEW * math.pi / 360.0) / h
@@ -158,6 +222,7 @@ def _trace(
             u, v = 0.0, 0.0
             exit_t = -1.0
             water_t, water_u, water_v, water_axis = -1.0, 0.0, 0.0, 1
+            water_side, water_plane, water_x, water_y, water_z = 0, 0, 0, 0, 0
             if cy >= top:
                 if gy > 0:
                     t = t_end
@@ -228,6 +293,10 @@ def _trace(
                 if kind == _WATERY:
                     if water_t < 0.0:
                         water_t, water_axis = t, axis
+                        water_side, water_plane = axis, (cx, cy, cz)[axis]
+                        if (gx, gy, gz)[axis] < 0:
+                            water_side, water_plane = axis + 3, water_plane + 1
+                        water_x, water_y, water_z = cx, cy, cz
                         water_u, water_v = ox + dx * t, oz + dz * t
                     continue
                 if kind == _CUTOUT and (block == _GLASS or t * length < _HOLES_UNTIL):
@@ -253,19 +322,14 @@ def _trace(
                     shade = _FACE_Z
                 footprint = footprint / math.sqrt(max(slant, 0.06))
                 face = 0 if axis != 1 else (1 if gy < 0 else 2)
-                level = (footprint >= 2.0) + (footprint >= 4.0) + (footprint >= 8.0)
-                blend = min(max(footprint / (1 << level) - 1.0, 0.0), 1.0)
-                edge = 16 >> level
-                start = (1024 - (1024 >> (2 * level))) // 3
-                base = start + (edge - 1 - int(v * edge)) * edge + int(u * edge)
-                r, g, b = mips[hit, face, base, 0], mips[hit, face, base, 1], mips[hit, face, base, 2]
-                if blend > 0.0:
-                    edge = 16 >> (level + 1)
-                    start = (1024 - (1024 >> (2 * level + 2))) // 3
-                    base = start + (edge - 1 - int(v * edge)) * edge + int(u * edge)
-                    r += (mips[hit, face, base, 0] - r) * blend
-                    g += (mips[hit, face, base, 1] - g) * blend
-                    b += (mips[hit, face, base, 2] - b) * blend
+                level = (footprint >= 1.5) + (footprint >= 3.0) + (footprint >= 6.0) + (footprint >= 12.0)
+                wide_u, wide_v = _texels_across(axis, dx, dy, dz, basis, t * texel_scale)
+                r, g, b = _texture(mips, hit, face, level, u, v, wide_u, wide_v)
+                side, plane = axis + (TEXELWISE if kinds[hit] == _CUTOUT else 0), (cx, cy, cz)[axis]
+                if (gx, gy, gz)[axis] < 0:
+                    side, plane = side + 3, plane + 1
+                surfaces[i, j] = surface(hit, side, plane)
+                cells[i, j, 0], cells[i, j, 1], cells[i, j, 2] = cx, cy, cz
                 aimed = cx == tx and cy == ty and cz == tz
                 if aimed and crack_stage > 0 and cracks[crack_stage - 1, int(v * 16.0), int(u * 16.0)]:
                     r, g, b = r * 0.25, g * 0.25, b * 0.25
@@ -302,14 +366,15 @@ def _trace(
                     fog = min(fog, 1.0)
                     fog = fog * fog * (3.0 - 2.0 * fog)
                     if fog > 0.85 and not in_water:
-                        fr, fg, fb = sky_colour(palette, clouds, ox, oy, oz, ux, uy, uz)
+                        fr, fg, fb = sky_colour(palette, clouds, ox, oy, oz, ux, uy, uz, scale)
                     else:
                         fr, fg, fb = sky_gradient(palette, uy)
                     r, g, b = r + (fr - r) * fog, g + (fg - g) * fog, b + (fb - b) * fog
             else:
-                r, g, b = sky_colour(palette, clouds, ox, oy, oz, ux, uy, uz)
+                r, g, b = sky_colour(palette, clouds, ox, oy, oz, ux, uy, uz, scale)
                 depth[i, j] = np.inf
                 ids[i, j] = 0
+                surfaces[i, j] = surface(0, NO_FACE, 0)
             if in_water:
                 if exit_t >= 0.0:
                     distance = exit_t * length
@@ -337,6 +402,8 @@ def _trace(
                 r, g, b = r + (fr - r) * fog, g + (fg - g) * fog, b + (fb - b) * fog
                 depth[i, j] = water_t
                 ids[i, j] = _WATER
+                surfaces[i, j] = surface(_WATER, water_side, water_plane)
+                cells[i, j, 0], cells[i, j, 1], cells[i, j, 2] = water_x, water_y, water_z
             frame[i, j, 0] = int(min(max(r + 0.5, 0.0), 255.0))
             frame[i, j, 1] = int(min(max(g + 0.5, 0.0), 255.0))
             frame[i, j, 2] = int(min(max(b + 0.5, 0.0), 255.0))
@@ -352,6 +419,8 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
     frame = np.empty((height, width, 3), np.uint8)
     depth = np.empty((height, width), np.float32)
     ids = np.empty((height, width), np.uint8)
+    surfaces = np.empty((height, width), np.int32)
+    cells = np.empty((height, width, 3), np.int32)
     x, y, z = view.position
     eye = np.array([x % SIZE_X, y, z % SIZE_Z])
     basis = camera_basis(view.yaw, view.pitch)
@@ -369,8 +438,9 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
     _trace(
         blocks.reshape(-1), _kinds(), GLOW, around.clearance, around.top, *lighting[1:],
         mip_table(), crack_stages(), palette, cloud_map(), eye, basis, *target, stage, view.eye_in_water,
-        VIEW_DISTANCE, frame, depth, ids,
+        VIEW_DISTANCE, frame, depth, ids, surfaces, cells,
     )  # fmt: skip
+    frame = smooth_edges(frame, depth, surfaces, cells, eye, basis, _pixel_scale(height))
     light = light_in(*lighting, *eye)
     if len(view.creatures):
         haze = np.array(_WATER_COLOUR) * light[1] if view.eye_in_water else palette[HORIZON]

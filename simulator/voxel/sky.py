@@ -15,6 +15,7 @@ CLOUD_CELLS = 32
 """Cells of the cloud map along an edge; it repeats with the world."""
 CLOUD_CELL_SIZE = 8.0
 CLOUD_COVER = 0.30
+_CLOUD_EDGE, _CLOUD_RIM, _CLOUD_RIM_PIXELS = 0.49, 3.5, 1.0
 
 ZENITH, HORIZON, SUNLIGHT, AMBIENT, SUN, GLOW, CLOUD = range(7)
 """Rows of a palette."""
@@ -81,8 +82,11 @@ def sky_gradient(palette, dy):
 
 
 @compiled_fast
-def sky_colour(palette, clouds, ex, ey, ez, dx, dy, dz):
-    """Colour (r, g, b) of the sky from the eye (ex, ey, ez) along the unit ray (dx, dy, dz)."""
+def sky_colour(palette, clouds, ex, ey, ez, dx, dy, dz, pixel):
+    """Colour (r, g, b) of the sky from the eye (ex, ey, ez) along the unit ray (dx, dy, dz).
+
+    `pixel` is the edge of a pixel one metre away, in metres: the rims of clouds are no sharper.
+    """
     r, g, b = sky_gradient(palette, dy)
     toward = dx * palette[SUN, 0] + dy * palette[SUN, 1] + dz * palette[SUN, 2]
     if toward > 0.0:
@@ -130,7 +134,8 @@ def sky_colour(palette, clouds, ex, ey, ez, dx, dy, dz):
         m = CLOUD_CELLS - 1
         low = clouds[iu & m, iv & m] * (1.0 - fu) + clouds[(iu + 1) & m, iv & m] * fu
         high = clouds[iu & m, (iv + 1) & m] * (1.0 - fu) + clouds[(iu + 1) & m, (iv + 1) & m] * fu
-        cover = (low * (1.0 - fv) + high * fv - 0.35) * 3.5
+        rim = min(_CLOUD_RIM, _CLOUD_RIM_PIXELS * CLOUD_CELL_SIZE * dy / (pixel * t))
+        cover = (low * (1.0 - fv) + high * fv - _CLOUD_EDGE) * rim + 0.5
         if cover > 0.0:
             cover = min(cover, 1.0) * 0.85 * min((dy - 0.03) * 5.0, 1.0)
             r += (palette[CLOUD, 0] - r) * cover
