@@ -10,7 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from reverie.model.config import EVENT_COUNT, ModelConfig
+from reverie.model.config import ModelConfig
 from reverie.model.layers import Memory, zero_init
 from reverie.model.tokenizer import LATENT_CHANNELS
 from reverie.model.world_model import FIRST_DEPTH, Context, Prediction, WorldModel
@@ -46,13 +46,13 @@ class LatentModel(WorldModel):
         x, fresh = self.trunk(x, (rows, columns), level, size, context, ages, memory)
         change, flow, depth = self.head(x).float().split(self.parts, dim=-1)
         side = self.config.patch // self.config.cell
-        travel, events, pitch = self.facts(x.mean(dim=2)).float().split((3, EVENT_COUNT, 1), dim=-1)
+        travel, events, pitch = self.read(x, context.pace)
         return Prediction(
             frame=context.past[:, :, 0] + rearrange(change, "b t (rows columns) c -> b t c rows columns", rows=rows),
             flow=rearrange(flow, "b t (r c) (i j two) -> b t (r i) (c j) two", r=rows, i=side, two=2),
             depth=rearrange(depth, "b t (r c) (i j) -> b t (r i) (c j)", r=rows, i=side),
             travel=travel,
             events=events,
-            pitch=pitch.squeeze(-1),
+            pitch=pitch,
             memory=fresh,
         )

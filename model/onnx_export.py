@@ -19,7 +19,7 @@ from reverie.model.actions import ACTION_DIM
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.onnx_int8 import quantised
-from reverie.model.recall import WAY_DIM
+from reverie.model.recall import PACE_DIM, WAY_DIM
 from reverie.model.signature import INPUTS, OUTPUTS, memory_shape
 from reverie.model.step import DreamStep
 from reverie.model.weights import INT8, ONNX, STUDENT, load_model, model_folder
@@ -49,6 +49,7 @@ def example_inputs(config: ModelConfig, batch: int, seed: int = 0) -> dict[str, 
         "pitch": normal(batch) * 20,
         "key": rng.integers(0, 256, (batch, height, width, 3), np.uint8),
         "way": np.concatenate((np.ones((batch, 1), np.float32), normal(batch, WAY_DIM - 1)), axis=1),
+        "pace": np.concatenate((np.ones((batch, 1), np.float32), normal(batch, PACE_DIM - 1) * 0.2), axis=1),
     }
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
-POSE_DIM, WAY_DIM = 5, 6
+POSE_DIM, WAY_DIM, PACE_DIM = 5, 6, 4
 KEEP_DEGREES, KEEP_METRES, KEEP_TICKS = 25.0, 1.5, 100
 """A frame is kept once the view has turned, the eye has travelled, or time has passed by so much since the last."""
 TWIN_DEGREES, TWIN_METRES = 12.0, 0.75
@@ -42,6 +42,16 @@ def advance(pose: np.ndarray, turn: np.ndarray, travel: np.ndarray) -> np.ndarra
     result = pose + moved
     result[:, 3] = (result[:, 3] + 180) % 360 - 180
     return result.astype(pose.dtype)
+
+
+def pace(turn: np.ndarray, travel: np.ndarray) -> np.ndarray:
+    """float32 [..., 4]: that an eye moves is known (1, else all zero), and its travel [..., 3] in the tick that has just
+    passed, on the level axes of the camera after that tick's turn [..., 2]; NaN for unknown travels."""
+    yaw = np.deg2rad(turn[..., 1])
+    right, down, ahead = np.moveaxis(travel, -1, 0)
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    parts = np.stack((np.ones_like(yaw), cos * right - sin * ahead, down, sin * right + cos * ahead), axis=-1)
+    return np.where(np.isfinite(parts).all(-1, keepdims=True), parts, 0).astype(np.float32)
 
 
 def way(key: np.ndarray, pose: np.ndarray) -> np.ndarray:

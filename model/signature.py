@@ -14,6 +14,7 @@ b dreams at once; h, w pixels; p = h/16 * w/16 tokens; l memory layers; m rememb
     pitch    float32 [b]                its pitch before, degrees
     key      uint8   [b, h, w, 3]       an earlier view that may show what comes into sight
     way      float32 [b, 6]             the way from there to the frame before, as in `reverie.model.recall.way`
+    pace     float32 [b, 4]             how the eye moved in the tick before, as in `reverie.model.recall.pace`
 
     clean      float32 [b, 3, h, w]     the predicted frame, -1..1
     frame      uint8   [b, h, w, 3]     the same, to be shown
@@ -34,7 +35,7 @@ import numpy as np
 from reverie.model.config import ModelConfig
 
 INPUTS: tuple[str, ...] = (
-    "noised", "level", "size", "past", "keys", "values", "ages", "action", "turn", "pitch", "key", "way",
+    "noised", "level", "size", "past", "keys", "values", "ages", "action", "turn", "pitch", "key", "way", "pace",
 )  # fmt: skip
 OUTPUTS: tuple[str, ...] = (
     "clean", "frame", "new_keys", "new_values", "events", "travel", "seen_pitch", "depth",

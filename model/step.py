@@ -44,6 +44,7 @@ class DreamStep(nn.Module):
         pitch: Tensor,
         key: Tensor,
         way: Tensor,
+        pace: Tensor,
     ) -> tuple[Tensor, ...]:
         """See `reverie.model.signature` for shapes."""
         config = self.model.config
@@ -56,6 +57,7 @@ class DreamStep(nn.Module):
             context_noise=torch.zeros_like(pitch)[:, None],
             key=to_unit(key)[:, None],
             way=way[:, None],
+            pace=pace[:, None],
         )
         memory = [Memory(keys[:, index], values[:, index]) for index in range(len(config.memory_layers))]
         all_ages = torch.cat((ages, torch.zeros_like(ages[:, :1])), dim=1)[:, None]

@@ -24,6 +24,7 @@ from reverie.model import geometry
 from reverie.model.actions import ACTION_DIM, ACTION_INDEX, CAMERA_SCALE
 from reverie.model.config import EVENT_COUNT, ModelConfig
 from reverie.model.layers import Block, LevelEmbedding, Memory, rotary_tables, zero_init
+from reverie.model.recall import PACE_DIM
 
 
 class Context(NamedTuple):
@@ -43,6 +44,8 @@ class Context(NamedTuple):
     """[b, t, 3, h, w] in -1..1: an earlier view."""
     way: Tensor
     """[b, t, 6]: from there to the frame before, as in `reverie.model.recall.way`; all zero for none."""
+    pace: Tensor
+    """[b, t, 4]: the eye's travel in the tick before, as in `reverie.model.recall.pace`; all zero where unknown."""
 
 
 class Prediction(NamedTuple):
@@ -80,6 +83,8 @@ FAINT = 0.03
 EXCLUDED = 12.0
 """What a candidate loses, in logits, where it comes from outside its picture, or from or onto the overlay."""
 
+PACE_SCALE = 3.0
+"""What a pace in metres a tick, cut off at one, is multiplied by on its way into the network."""
 FIRST_DEPTH = 2.5
 """Logarithm of 1 + metres that an untrained model takes everything to be away."""
 DEPTH_RANGE = (0.1, 5.0)
@@ -153,14 +158,15 @@ class WorldModel(nn.Module):
         self.level = LevelEmbedding(d)
         self.size = LevelEmbedding(d)
         self.noise = LevelEmbedding(d)
-        self.action = nn.Sequential(nn.Linear(ACTION_DIM + 4, d), nn.SiLU(), nn.Linear(d, d))
+        self.action = nn.Sequential(nn.Linear(ACTION_DIM + 4 + PACE_DIM, d), nn.SiLU(), nn.Linear(d, d))
         self.blocks = nn.ModuleList(
             Block(d, config.heads, config.memory_heads if index in config.memory_layers else None)
             for index in range(config.depth)
         )
         self.norm = nn.RMSNorm(d, eps=1e-6)
         self.head = DetailHead(config)
-        self.facts = zero_init(nn.Linear(d, 3 + EVENT_COUNT + 1))
+        self.facts = zero_init(nn.Linear(d, 3 + EVENT_COUNT + 1 + 3))
+        self.place = nn.Parameter(torch.zeros(d, config.size[0] // config.patch, config.size[1] // config.patch))
         self.register_buffer("overlay", torch.zeros(config.size))
 
     def forward(
@@ -196,9 +202,7 @@ class WorldModel(nn.Module):
         x = self.embed(torch.cat((stacked, context.past.flatten(0, 1)), dim=1)).unflatten(0, (b, t))
         rows, columns = height // config.patch, width // config.patch
         x, fresh = self.trunk(x, (rows, columns), level, size, context, ages, memory)
-        facts = self.facts(x.mean(dim=2)).float()
-
-        travel, events, pitch_after = facts.split((3, EVENT_COUNT, 1), dim=-1)
+        travel, events, pitch_after = self.read(x, context.pace)
         if not self.training:
             travel = _settled(travel, 1.0, STILL_METRES)
         pictures = torch.cat((noised, turned, before, key_turned), dim=1)
@@ -237,7 +241,7 @@ class WorldModel(nn.Module):
             depth=depth.unflatten(0, (b, t)),
             travel=travel,
             events=events,
-            pitch=pitch_after.squeeze(-1),
+            pitch=pitch_after,
             memory=fresh,
         )
 
@@ -255,6 +259,10 @@ class WorldModel(nn.Module):
 
         The rest is as in `forward`. Returns the normalised tokens [b, t, p, d] and what to remember of the frames.
         """
+        place = self.place[None]
+        if place.shape[-2:] != grid:
+            place = functional.interpolate(place, grid, mode="bilinear", align_corners=False)
+        x = x + place.flatten(2).transpose(1, 2)
         condition = functional.silu(
             self.level(level)
             + self.size(size)
@@ -270,9 +278,17 @@ class WorldModel(nn.Module):
                 fresh.append(kept)
         return self.norm(x), fresh
 
+    def read(self, x: Tensor, pace: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Travel [b, t, 3], events [b, t, e] and pitch [b, t] from tokens [b, t, p, d] and pace [b, t, 4].
+
+        Of each part of the pace the network says how much of it lasts: nearly all in the air, half on the ground.
+        """
+        travel, events, pitch, lasting = self.facts(x.mean(dim=2)).float().split((3, EVENT_COUNT, 1, 3), dim=-1)
+        return travel + lasting * pace[..., 1:], events, pitch.squeeze(-1)
+
     @staticmethod
     def _controls(context: Context) -> Tensor:
-        """The action with its camera clipped to ±1, and the camera's real motion at two scales [b, t, 29].
+        """The action with its camera clipped to ±1, the camera's real motion at two scales, and the pace [b, t, 33].
 
         The pitch is left out: the picture must tell it, so that a dream can start from a picture alone.
         """
@@ -281,7 +297,9 @@ class WorldModel(nn.Module):
         camera = action[..., first : first + 2].clamp(-1, 1)
         action = torch.cat((action[..., :first], camera, action[..., first + 2 :]), dim=-1)
         turn = context.turn
-        return torch.cat((action, torch.tanh(turn), torch.tanh(turn / CAMERA_SCALE)), dim=-1)
+        known, pace = context.pace.split((1, 3), dim=-1)
+        motion = (torch.tanh(turn), torch.tanh(turn / CAMERA_SCALE), known, pace.clamp(-1, 1) * PACE_SCALE)
+        return torch.cat((action, *motion), dim=-1)
 
 
 def _settled(motion: Tensor, scale: Tensor | float, still: float) -> Tensor:

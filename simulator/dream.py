@@ -44,6 +44,8 @@ class DreamState:
     ages: np.ndarray
     pose: np.ndarray
     """float32 [b, 5], as in `reverie.model.recall`: where the eye is, as far as the model can tell."""
+    pace: np.ndarray
+    """float32 [b, 4], as in `reverie.model.recall`: how the eye moved in the last tick, as far as the model can tell."""
     kept: np.ndarray
     """object [b, k]: earlier views, each a uint8 [h, w, 3] that many states share, or None for an empty slot."""
     kept_poses: np.ndarray
@@ -255,7 +257,7 @@ class DreamWorld:
         key, way = self._recall(state, turn)
         inputs = {
             "past": state.past, "keys": state.keys, "values": state.values, "ages": state.ages,
-            "action": actions, "turn": turn, "pitch": pitch, "key": key, "way": way,
+            "action": actions, "turn": turn, "pitch": pitch, "key": key, "way": way, "pace": state.pace,
         }  # fmt: skip
         out: dict[str, np.ndarray] = {}
 
@@ -303,6 +305,7 @@ class DreamWorld:
             values=values,
             ages=ages.astype(np.float32),
             pose=recall.advance(state.pose, turn, out["travel"]),
+            pace=recall.pace(turn, out["travel"]),
             kept=state.kept,
             kept_poses=state.kept_poses,
             kept_ages=np.where(state.kept_ages >= 0, state.kept_ages + 1, state.kept_ages),
@@ -332,6 +335,7 @@ class DreamWorld:
             values=np.zeros(shape, np.float32),
             ages=np.full((1, self.config.memory), -1.0, np.float32),
             pose=np.array([[0.0, 0.0, 0.0, 0.0, pitch]], np.float32),
+            pace=np.zeros((1, recall.PACE_DIM), np.float32),
             kept=np.full((1, slots), None, object),
             kept_poses=np.zeros((1, slots, recall.POSE_DIM), np.float32),
             kept_ages=np.full((1, slots), -1.0, np.float32),

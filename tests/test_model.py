@@ -48,6 +48,7 @@ def random_context(b: int, t: int, config: ModelConfig = CONFIG, seed: int = 0) 
         context_noise=torch.zeros(b, t),
         key=normal(b, t, 3, *config.size).clamp(-1, 1),
         way=torch.cat((torch.ones(b, t, 1), normal(b, t, 5)), dim=-1),
+        pace=torch.cat((torch.ones(b, t, 1), normal(b, t, 3) * 0.2), dim=-1),
     )
     return normal(b, t, 3, *config.size), context
 
@@ -189,6 +190,29 @@ def test_any_multiple_of_the_patch_is_a_frame(size) -> None:
     )
     assert out.frame.shape == (1, 2, 3, *size)
     assert out.depth.shape == (1, 2, size[0] // 4, size[1] // 4)
+
+
+def test_a_pace_lasts_as_far_as_the_network_says() -> None:
+    model = WorldModel(CONFIG).eval().requires_grad_(False)
+    noised, context = random_context(2, 1)
+    ages = causal_ages(2, 1, CONFIG.memory, noised.device)
+    level = torch.zeros(2, 1)
+    assert not model(noised, level, level + 1, context, ages).travel.any()
+    model.facts.bias[-3:] = torch.tensor([0.5, 1.0, 0.5])
+    travel = model(noised, level, level + 1, context, ages).travel
+    assert torch.allclose(travel, context.pace[..., 1:] * torch.tensor([0.5, 1.0, 0.5]), atol=1e-5)
+
+
+@pytest.mark.parametrize("grid", [(CONFIG.size[0] // 16, CONFIG.size[1] // 16), (4, 2)])
+def test_a_token_knows_its_place_on_the_screen(grid) -> None:
+    """Of tokens that all look alike, in frames of any size."""
+    model = WorldModel(CONFIG).eval().requires_grad_(False)
+    model.place[:, 0, 0] = torch.randn(CONFIG.width)
+    _, context = random_context(1, 1)
+    level, alike = torch.zeros(1, 1), torch.zeros(1, 1, grid[0] * grid[1], CONFIG.width)
+    ages = causal_ages(1, 1, CONFIG.memory, level.device)
+    tokens, _ = model.trunk(alike, grid, level, level, context, ages, None)
+    assert tokens[0, 0, 0].norm() > 1 and tokens[0, 0, -1].norm() < 0.1
 
 
 def test_an_untrained_model_moves_the_frame_with_the_camera() -> None:

@@ -11,7 +11,7 @@ import torch
 from reverie.model import geometry, recall
 from reverie.model.config import preset
 from reverie.model.torch_backend import TorchBackend
-from reverie.model.training.data import KeyViews, ShardSet, find_overlay, level_poses
+from reverie.model.training.data import PACE_DOUBT, KeyViews, ShardSet, find_overlay, level_poses
 from reverie.model.training.shards import Shard, ShardWriter
 from reverie.model.world_model import WorldModel
 from reverie.simulator import Action
@@ -69,6 +69,28 @@ def test_poses_and_the_networks_geometry_agree() -> None:
 def test_travel_is_carried_onto_the_axes_of_the_earlier_view() -> None:
     ahead = geometry.carry(torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([90.0]))
     assert torch.allclose(ahead, torch.tensor([[1.0, 0.0, 0.0]]), atol=1e-6)
+
+
+def test_a_pace_goes_on_straight_ahead_while_the_camera_turns() -> None:
+    turn, travel = np.array([[0.0, 30.0], [5.0, 0.0], [0.0, 0.0]]), np.array([[0.1, -0.2, 0.3], [0, 0, 1], [np.nan] * 3])
+    pace = recall.pace(turn, travel)
+    back = geometry.carry(torch.from_numpy(pace[:, 1:]), torch.from_numpy(turn[:, 1]).float())
+    assert back[:2].numpy() == pytest.approx(travel[:2], abs=1e-6)
+    assert pace[:, 0].tolist() == [1, 1, 0] and not pace[2].any()
+    once = recall.advance(HERE, turn[:1], travel[:1])
+    twice = recall.advance(once, np.zeros((1, 2)), pace[:1, 1:])
+    assert (twice - once)[0, :3] == pytest.approx((once - HERE)[0, :3], abs=1e-5)
+
+
+def test_training_is_given_the_pace_that_a_dream_would_know(tmp_path) -> None:
+    yaw = np.arange(0, 400, 10.0)
+    write(tmp_path / "0", np.zeros((len(yaw), *SIZE, 3), np.uint8), yaw, edited=25)
+    windows = ShardSet([tmp_path], CONFIG).batch(np.random.default_rng(0), 64, 4, 0.25)
+    known = windows.pace[..., 0] == 1
+    assert 0.5 < known.float().mean() < 0.95
+    assert (windows.pace[~known] == 0).all()
+    assert not known[windows.known == 1][:, 0].any(), "what starts from one frame has no pace yet"
+    assert windows.pace[known][:, 1:].std() < 3 * PACE_DOUBT
 
 
 def test_shard_places_are_poses() -> None:

@@ -22,7 +22,7 @@ from reverie.model.training.loop import LoopConfig
 from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, texture_distance
 from reverie.model.training.phases import PHASES, last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
-from reverie.model.training.rollout import rollout, with_own_past
+from reverie.model.training.rollout import dream, rollout, with_own_past
 from reverie.model.training.shards import Shard, ShardWriter
 from reverie.model.world_model import Prediction, WorldModel
 from reverie.simulator.errors import ReverieError
@@ -187,15 +187,20 @@ def test_a_rollout_is_its_own_past(shards) -> None:
     torch.manual_seed(0)
     model = WorldModel(CONFIG).eval()
     batch = ShardSet([shards], CONFIG).batch(np.random.default_rng(2), 2, 6, 0.0)
-    first = rollout(model, batch, 1, torch.Generator().manual_seed(1))
+    dreamed = dream(model, batch, 1, torch.Generator().manual_seed(1))
+    first = dreamed.frames
     again = rollout(model, batch, 1, torch.Generator().manual_seed(1))
     assert torch.equal(first, again)
     assert first.shape == (2, 6, *CONFIG.size, 3)
-    own = with_own_past(batch, first)
+    own = with_own_past(batch, dreamed)
     assert torch.equal(own.past[:, -6:], first)
     assert torch.equal(own.past[:, : CONFIG.past], batch.past[:, : CONFIG.past])
+    assert torch.equal(own.pace[:, 0], batch.pace[:, 0]) and (own.pace[:, 1:, 0] == 1).all()
     # The later frames follow from the dream alone: other truths make no difference.
-    blind = batch._replace(past=torch.cat((batch.past[:, : CONFIG.past], torch.zeros_like(first)), dim=1))
+    blind = batch._replace(
+        past=torch.cat((batch.past[:, : CONFIG.past], torch.zeros_like(first)), dim=1),
+        pace=torch.cat((batch.pace[:, :1], torch.zeros_like(batch.pace[:, 1:])), dim=1),
+    )
     assert torch.equal(rollout(model, blind, 1, torch.Generator().manual_seed(1)), first)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from reverie.model import geometry, recall
-from reverie.model.actions import ACTION_INDEX, CAMERA_SCALE
+from reverie.model.actions import ACTION_DIM, ACTION_INDEX, CAMERA_SCALE
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.training.shards import META, Shard
@@ -22,6 +22,8 @@ WITHOUT_KEYS = 0.15
 """Share of windows that do without earlier views, as the first seconds of a dream do."""
 RESCAN_SECONDS = 10.0
 """How often batches look for new shards."""
+WITHOUT_PACE, PACE_DOUBT = 0.1, 0.015
+"""Share of windows that do without the pace, and the standard deviation of a dream's own, in metres a tick."""
 DOUBT_METRES, DOUBT_TICKS = 0.15, 200
 """Standard deviation of a dream's place after so many ticks, as far as earlier views in training go."""
 
@@ -51,6 +53,8 @@ class Batch(NamedTuple):
     """uint8 [b, t, h, w, 3]: the earlier view that a dream would be given."""
     way: Tensor
     """float32 [b, t, 6]: the way from there to the frame before, all zero for none (`reverie.model.recall.way`)."""
+    pace: Tensor
+    """float32 [b, t, 4]: how the eye moved in the tick before, all zero for unknown (`reverie.model.recall.pace`)."""
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
@@ -173,7 +177,26 @@ class ShardSet:
             "edited": np.asarray(columns["edited"][target : last + 1]),
             "key": key,
             "way": way,
+            "pace": self._paces(shard, target, ticks, starts_cold, rng),
         }
+
+    @staticmethod
+    def _paces(shard: Shard, target: int, ticks: int, starts_cold: bool, rng: np.random.Generator) -> np.ndarray:
+        """How the eye moved in the tick before each frame from row `target` on was asked for [t, 4], not quite exactly.
+
+        Unknown where a dream would not know it: at a cold start, and after a late tick, which counts as an edit.
+        """
+        pace = np.zeros((ticks, recall.PACE_DIM), np.float32)
+        first = 1 if starts_cold or target - 1 == shard.starts[target] else 0
+        rows = np.arange(target + first - 2, target + ticks - 1)
+        if rng.random() < WITHOUT_PACE or len(rows) < 2:
+            return pace
+        eye = np.asarray(shard.columns["eye"][rows], np.float32)
+        turn, _, travel = camera_motion(eye, np.zeros((len(rows) - 1, ACTION_DIM), np.float32))
+        travel += rng.normal(0, PACE_DOUBT, travel.shape).astype(np.float32)
+        travel[np.asarray(shard.columns["edited"][rows[1:]])] = np.nan
+        pace[first:] = recall.pace(turn, travel)
+        return pace
 
     def _keys(
         self, shard: Shard, before: np.ndarray, turn: np.ndarray, rng: np.random.Generator, own_views: bool

@@ -14,13 +14,16 @@ from reverie.model.world_model import Prediction
 SKY_METRES = 64.0
 """Depth that stands for the sky."""
 WEIGHTS: dict[str, float] = {
-    "frame": 1.0, "haar": 1.0, "texture": 4.0, "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
+    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 6.0, "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05,
+    "pitch": 0.1,
 }  # fmt: skip
 CHANGED_WEIGHT = 2.0
 """How much the mean error counts of those pixels that are not what they were a tick ago, so that copying is no way
 out: a slot that was chosen or a block that was placed is little of the picture, and all that happened."""
 FEWEST_CHANGED = 0.02
 """Share of the picture that changed pixels are taken to be at least."""
+LOWEST_ERROR = 1e-5
+"""Mean squared error, of frames in 0..1, below which a frame is as good as right: 50 dB."""
 TRAVEL_KNEE = 0.01
 """Metres below which an error of travel counts by its square: a hand's breadth is much to someone who stands still."""
 LARGEST_FLOW = 24.0
@@ -59,9 +62,11 @@ def texture_distance(predicted: Tensor, target: Tensor, levels: int = 2, pool: i
 
 
 def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, weight: Tensor) -> dict[str, Tensor]:
-    """Absolute plus squared error of all and of changed pixels, the Haar distance and the texture distance.
+    """Absolute plus squared error of all and of changed pixels, the logarithm of the squared error, the Haar distance
+    and the texture distance.
 
-    Frames [b, t, 3, h, w]; `weight` [b, t] multiplies each frame's share.
+    The logarithm is what a mean of PSNRs is made of: a tenth less error counts the same in a frame where nothing moves,
+    which must stay exactly as it is, as in one that is all new. Frames [b, t, 3, h, w]; `weight` [b, t] multiplies each frame's share.
     """
     error = predicted - target
     wrong = (error.abs() + error.square()).mean(2)
@@ -70,7 +75,8 @@ def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, weight: Tens
     pixels = wrong.mean((2, 3)) + CHANGED_WEIGHT * (wrong * changed).mean((2, 3)) / share
     detail = haar_distance(error.flatten(0, 1)).unflatten(0, error.shape[:2])
     texture = texture_distance(predicted.flatten(0, 1), target.flatten(0, 1)).unflatten(0, error.shape[:2])
-    parts = {"frame": pixels, "haar": detail, "texture": texture}
+    nepers = (error.square().mean((2, 3, 4)) / 4 + LOWEST_ERROR).log() / 2
+    parts = {"frame": pixels, "nepers": nepers, "haar": detail, "texture": texture}
     total = weight.sum().clamp(min=1e-6)
     return {name: (weight * part).sum() / total for name, part in parts.items()}
 

@@ -19,7 +19,7 @@ from reverie.model.training.loop import LOG, LoopConfig, Losses, Processes, run_
 from reverie.model.training.lora import ADAPTER, adapter_weights, add_adapters, merge_adapters
 from reverie.model.training.losses import fact_losses, frame_losses
 from reverie.model.training.pictures import sheet, write_png
-from reverie.model.training.rollout import conditions, rollout, with_own_past
+from reverie.model.training.rollout import conditions, dream, rollout, with_own_past
 from reverie.model.weights import STUDENT, TEACHER, load_model, save_model
 from reverie.model.world_model import Context, Prediction, WorldModel, causal_ages
 
@@ -95,9 +95,11 @@ def with_own_dreams(
         return 0, batch
     model.eval()
     first = Batch(*(item[:own] for item in batch))
-    dreamed = with_own_past(first, rollout(model, first, steps, generator))
+    dreamed = with_own_past(first, dream(model, first, steps, generator))
     model.train()
-    return own, batch._replace(past=torch.cat((dreamed.past, batch.past[own:])))
+    return own, batch._replace(
+        past=torch.cat((dreamed.past, batch.past[own:])), pace=torch.cat((dreamed.pace, batch.pace[own:]))
+    )
 
 
 class Answer(NamedTuple):
@@ -229,7 +231,7 @@ def train_phase(
     if rank:
         add_adapters(model, rank)
     average = run_phase(
-        phase, model, shards.batches(rng, loop.batch, loop.ticks, loop.cold), losses, loop, out / phase,
+        phase, model, shards.batches(rng, loop.batch, loop.ticks, loop.cold, own_views=False), losses, loop, out / phase,
         seconds, seed, device, resume, _sampler(shards, steps, device),
     )  # fmt: skip
     if processes.leads:

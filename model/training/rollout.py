@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reverie.model import flow
+from reverie.model import flow, geometry
 from reverie.model.layers import Memory
 from reverie.model.step import to_bytes, to_unit
 from reverie.model.training.data import Batch
@@ -46,6 +46,7 @@ def conditions(batch: Batch, history: tuple[int, ...], noise: Tensor, generator:
         context_noise=noise[:, None].expand(-1, ticks),
         key=to_unit(batch.key),
         way=batch.way,
+        pace=batch.pace,
     )
     return Conditions(context, frames[:, -ticks:], stack_past(frames, ticks, (1,))[:, :, 0])
 
@@ -56,27 +57,42 @@ class _Pass:
     def __init__(self, model: WorldModel, context: Context, ages: Tensor, memory: list[Memory] | None) -> None:
         self.model, self.context, self.ages, self.past_memory = model, context, ages, memory
         self.memory: list[Memory] = []
+        self.travel = ages.new_zeros(0)
 
     def __call__(self, z: Tensor, level: float, size: float) -> Tensor:
         levels, sizes = (torch.full(z.shape[:2], number, device=z.device) for number in (level, size))
         out = self.model(z, levels, sizes, self.context, self.ages, self.past_memory)
-        self.memory = out.memory
+        self.memory, self.travel = out.memory, out.travel
         return out.frame
 
 
-@torch.no_grad()
-def rollout(model: WorldModel, batch: Batch, steps: int, generator: torch.Generator) -> Tensor:
-    """Dreams all ticks of a batch one after the other: uint8 [b, t, h, w, 3].
+class Dreamed(NamedTuple):
+    """What a model dreamed of a batch."""
 
-    Just as a player would see them: each frame is rounded to bytes, the past is the model's own, and the memory is a
-    list of what earlier passes left behind.
+    frames: Tensor
+    """uint8 [b, t, h, w, 3]."""
+    pace: Tensor
+    """[b, t, 4]: its own pace before each frame, as in `Batch`."""
+
+
+def rollout(model: WorldModel, batch: Batch, steps: int, generator: torch.Generator) -> Tensor:
+    """The frames of `dream`: uint8 [b, t, h, w, 3]."""
+    return dream(model, batch, steps, generator).frames
+
+
+@torch.no_grad()
+def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generator) -> Dreamed:
+    """Dreams all ticks of a batch one after the other.
+
+    Just as a player would see them: each frame is rounded to bytes, past and pace are the model's own, and the memory
+    is a list of what earlier passes left behind.
     """
     config = model.config
     b, ticks = batch.action.shape[:2]
     past = to_unit(batch.past[:, : config.past])
     device = past.device
     kept: list[list[Memory]] = [[] for _ in config.memory_layers]
-    dreamed = []
+    dreamed, paces = [], [batch.pace[:, :1]]
     for tick in range(ticks):
         context = Context(
             past=stack_past(torch.cat((past, past[:, -1:]), dim=1), 1, config.history),
@@ -86,6 +102,7 @@ def rollout(model: WorldModel, batch: Batch, steps: int, generator: torch.Genera
             context_noise=torch.zeros(b, 1, device=device),
             key=to_unit(batch.key[:, tick : tick + 1]),
             way=batch.way[:, tick : tick + 1],
+            pace=paces[-1],
         )
         count = min(tick, config.memory)
         ages = torch.arange(count, -1, -1, device=device, dtype=torch.float32).expand(b, 1, count + 1)
@@ -105,10 +122,12 @@ def rollout(model: WorldModel, batch: Batch, steps: int, generator: torch.Genera
             layer.append(item)
         dreamed.append(frame)
         past = torch.cat((past[:, 1:], to_unit(frame)), dim=1)
-    return torch.cat(dreamed, dim=1)
+        travel = geometry.carry(denoise.travel[:, 0], -batch.turn[:, tick, 1])
+        paces.append(torch.cat((torch.ones_like(travel[:, :1]), travel), dim=1)[:, None])
+    return Dreamed(torch.cat(dreamed, dim=1), torch.cat(paces[:-1], dim=1))
 
 
-def with_own_past(batch: Batch, dreamed: Tensor) -> Batch:
-    """The batch with its dreamed frames [b, t, h, w, 3] in the places of the true ones."""
-    ticks = dreamed.shape[1]
-    return batch._replace(past=torch.cat((batch.past[:, :-ticks], dreamed), dim=1))
+def with_own_past(batch: Batch, dreamed: Dreamed) -> Batch:
+    """The batch with the dreamed frames and paces in the places of the true ones."""
+    ticks = dreamed.frames.shape[1]
+    return batch._replace(past=torch.cat((batch.past[:, :-ticks], dreamed.frames), dim=1), pace=dreamed.pace)
