@@ -45,8 +45,10 @@ def advance(pose: np.ndarray, turn: np.ndarray, travel: np.ndarray) -> np.ndarra
 
 
 def pace(turn: np.ndarray, travel: np.ndarray) -> np.ndarray:
-    """float32 [..., 4]: that an eye moves is known (1, else all zero), and its travel [..., 3] in the tick that has just
-    passed, on the level axes of the camera after that tick's turn [..., 2]; NaN for unknown travels."""
+    """float32 [..., 4] for turns [..., 2] and travels [..., 3] in the tick that has just passed, NaN where unknown.
+
+    1 for known, then the travel on the level axes of the camera after the turn; all zero for unknown.
+    """
     yaw = np.deg2rad(turn[..., 1])
     right, down, ahead = np.moveaxis(travel, -1, 0)
     cos, sin = np.cos(yaw), np.sin(yaw)

@@ -45,7 +45,7 @@ class DreamState:
     pose: np.ndarray
     """float32 [b, 5], as in `reverie.model.recall`: where the eye is, as far as the model can tell."""
     pace: np.ndarray
-    """float32 [b, 4], as in `reverie.model.recall`: how the eye moved in the last tick, as far as the model can tell."""
+    """float32 [b, 4], as in `reverie.model.recall`: how the eye moved in the last tick, by the model."""
     kept: np.ndarray
     """object [b, k]: earlier views, each a uint8 [h, w, 3] that many states share, or None for an empty slot."""
     kept_poses: np.ndarray

@@ -72,7 +72,10 @@ def test_travel_is_carried_onto_the_axes_of_the_earlier_view() -> None:
 
 
 def test_a_pace_goes_on_straight_ahead_while_the_camera_turns() -> None:
-    turn, travel = np.array([[0.0, 30.0], [5.0, 0.0], [0.0, 0.0]]), np.array([[0.1, -0.2, 0.3], [0, 0, 1], [np.nan] * 3])
+    turn, travel = (
+        np.array([[0.0, 30.0], [5.0, 0.0], [0.0, 0.0]]),
+        np.array([[0.1, -0.2, 0.3], [0, 0, 1], [np.nan] * 3]),
+    )
     pace = recall.pace(turn, travel)
     back = geometry.carry(torch.from_numpy(pace[:, 1:]), torch.from_numpy(turn[:, 1]).float())
     assert back[:2].numpy() == pytest.approx(travel[:2], abs=1e-6)

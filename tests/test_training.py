@@ -24,6 +24,7 @@ from reverie.model.training.phases import PHASES, last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import dream, rollout, with_own_past
 from reverie.model.training.shards import Shard, ShardWriter
+from reverie.model.weights import load_model
 from reverie.model.world_model import Prediction, WorldModel
 from reverie.simulator.errors import ReverieError
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shard
@@ -205,13 +206,14 @@ def test_a_rollout_is_its_own_past(shards) -> None:
 
 
 def test_training_learns_resumes_and_leaves_a_model(shards, tmp_path) -> None:
-    often = LoopConfig(log_seconds=0.5)
-    folder = train_phase("dynamics", [shards], tmp_path, CONFIG, seconds=6, seed=0, loop=often)
+    often = LoopConfig(log_seconds=0.1, frames=60 * 48)
+    folder = train_phase("dynamics", [shards], tmp_path, CONFIG, seconds=300, seed=0, loop=often)
     log = [json.loads(line) for line in (tmp_path / "dynamics" / "log.jsonl").read_text().splitlines()]
     depth = [record["losses"]["depth"] for record in log]
-    assert np.mean(depth[-3:]) < np.mean(depth[:2])
+    assert np.mean(depth[-len(depth) // 3 :]) < np.mean(depth[: len(depth) // 3])
     steps = last_record(tmp_path / "dynamics")["step"]
-    train_phase("dynamics", [shards], tmp_path, CONFIG, seconds=9, seed=0, resume=True, loop=often)
+    more = replace(often, frames=80 * 48)
+    train_phase("dynamics", [shards], tmp_path, CONFIG, seconds=300, seed=0, resume=True, loop=more)
     resumed = last_record(tmp_path / "dynamics")
     assert resumed["step"] > steps
     assert len((tmp_path / "dynamics" / "log.jsonl").read_text().splitlines()) > len(log)
@@ -225,6 +227,19 @@ def test_training_learns_resumes_and_leaves_a_model(shards, tmp_path) -> None:
     world = DreamWorld.load(str(folder), backend="torch", device="cpu")
     state = world.start(np.full((*CONFIG.size, 3), 90, np.uint8), 0)
     assert world.frame(world.step(state, Action(forward=True))).shape == (*CONFIG.size, 3)
+
+
+def test_compiled_kernels_train_the_same_model(shards, tmp_path) -> None:
+    weights = []
+    for kernels in (None, "aot_eager"):
+        out = tmp_path / str(kernels)
+        loop = LoopConfig(batch=2, frames=64, compiled=kernels)
+        folder = train_phase("dynamics", [shards], out, CONFIG, seconds=300, seed=0, loop=loop)
+        train_phase("distill", [shards], out, CONFIG, seconds=300, seed=0, loop=loop)
+        weights.append(load_model(folder).state_dict())
+        assert 0 <= last_record(out / "distill")["waited"] <= 1
+    for name, plain in weights[0].items():
+        assert torch.allclose(plain, weights[1][name], atol=2e-3), name
 
 
 def test_two_processes_train_one_model(shards, tmp_path) -> None:

@@ -209,7 +209,7 @@ def test_edges_show_both_sides_by_their_shares(flat):
 
 
 def test_what_lies_in_between_moves_smoothly(flat):
-    """Turned by half a pixel, a picture is about the mean of those before and after; one ray a pixel would be either."""
+    """Turned by half a pixel, a picture is about the mean of both; with one ray a pixel it would be either."""
     flat[120:137, 20:23, 136] = BLOCK_ID["bricks"]
     angle = np.rad2deg(np.arctan(2 * np.tan(np.deg2rad(35)) / SIZE[0]))
     turned = [picture(flat, View((128.5, 21.62, 128.5), yaw=turn * angle)).frame[:, 40:120] for turn in (0, 0.5, 1)]

@@ -50,6 +50,8 @@ class LoopConfig:
     """Decay of the running average of the weights."""
     checkpoint_seconds: float = 240.0
     log_seconds: float = 5.0
+    compiled: str | None = None
+    """What `torch.compile` makes kernels with; None for inductor on a GPU and nothing on a CPU, which gains nothing."""
 
 
 def optimisers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
@@ -59,7 +61,7 @@ def optimisers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimiz
     for name, weight in model.named_parameters():
         inside = name.startswith("blocks.") and ".condition." not in name
         (matrices if inside and weight.ndim == 2 else others).append(weight)
-    adam = torch.optim.AdamW(others, lr=config.other_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    adam = torch.optim.AdamW(others, lr=config.other_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     if not matrices:
         return [adam]
     muon = torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
@@ -127,13 +129,17 @@ def run_phase(
     """Trains `model` for `seconds` of its own time and returns the running average of its weights.
 
     Every few minutes it leaves a checkpoint, the loss curves and a sheet of samples in `folder`; with `resume` it goes
-    on from the checkpoint that is there. After each step `watch` gets the average and the targets that were seen.
+    on from the checkpoint that is there. The log has losses, frames a second and the share of time that was spent
+    waiting for data. After each step `watch` gets the average and the targets that were seen.
     """
     processes = Processes(device)
     folder.mkdir(parents=True, exist_ok=True)
     model.to(device).train()
     average = copy.deepcopy(model)
     average.eval().requires_grad_(False)
+    kernels = config.compiled or ("inductor" if device.type == "cuda" else None)
+    if kernels:
+        model.compile(backend=kernels)
     methods = optimisers(model, config)
     base_rates = [method.param_groups[0]["lr"] for method in methods]
     generator = torch.Generator(device).manual_seed(seed * 1000 + processes.rank)
@@ -167,7 +173,7 @@ def run_phase(
     began = time.perf_counter() - spent
     last_checkpoint = last_log = spent
     pending: dict[str, list[float]] = {}
-    frames = 0
+    frames, waited = 0, 0.0
     a_step = config.batch * config.ticks * processes.count
 
     def progress() -> float:
@@ -179,7 +185,9 @@ def run_phase(
         for method, rate in zip(methods, base_rates):
             for group in method.param_groups:
                 group["lr"] = rate * factor
+        asked = time.perf_counter()
         batch = next(batches).to(device)
+        waited += time.perf_counter() - asked
         with torch.autocast(device.type, dtype=torch.bfloat16):
             parts = losses(model, batch, generator)
         loss = total_loss(parts)
@@ -207,11 +215,11 @@ def run_phase(
             means = {key: float(np.mean(values)) for key, values in pending.items()}
             record = {
                 "step": step, "seconds": round(spent, 1), "frames_per_second": round(frames / (spent - last_log), 1),
-                "rate": factor, "losses": means,
+                "waited": round(waited / (spent - last_log), 4), "rate": factor, "losses": means,
             }  # fmt: skip
             with (folder / LOG).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-            pending, frames, last_log = {}, 0, spent
+            pending, frames, waited, last_log = {}, 0, 0.0, spent
         if watch is not None:
             watch(average, step * a_step)
         if spent - last_checkpoint >= config.checkpoint_seconds:

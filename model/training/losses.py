@@ -14,8 +14,8 @@ from reverie.model.world_model import Prediction
 SKY_METRES = 64.0
 """Depth that stands for the sky."""
 WEIGHTS: dict[str, float] = {
-    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 6.0, "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05,
-    "pitch": 0.1,
+    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 6.0,
+    "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
 }  # fmt: skip
 CHANGED_WEIGHT = 2.0
 """How much the mean error counts of those pixels that are not what they were a tick ago, so that copying is no way
@@ -66,7 +66,8 @@ def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, weight: Tens
     and the texture distance.
 
     The logarithm is what a mean of PSNRs is made of: a tenth less error counts the same in a frame where nothing moves,
-    which must stay exactly as it is, as in one that is all new. Frames [b, t, 3, h, w]; `weight` [b, t] multiplies each frame's share.
+    which must stay exactly as it is, as in one that is all new. Frames [b, t, 3, h, w]; `weight` [b, t] multiplies each
+    frame's share.
     """
     error = predicted - target
     wrong = (error.abs() + error.square()).mean(2)

@@ -179,8 +179,8 @@ def _sampler(shards: ShardSet, steps: int, device: torch.device) -> Callable[[Wo
         with torch.autocast(device.type, dtype=torch.bfloat16):
             dreamed = rollout(model, batch, steps, generator)
         rows = []
-        for true, dream in zip(batch.past[:, -SAMPLE_TICKS:].cpu().numpy(), dreamed.cpu().numpy()):
-            rows += [true[2::3], dream[2::3]]
+        for true, seen in zip(batch.past[:, -SAMPLE_TICKS:].cpu().numpy(), dreamed.cpu().numpy()):
+            rows += [true[2::3], seen[2::3]]
         write_png(folder / "samples.png", sheet(rows))
 
     return sample
@@ -230,9 +230,10 @@ def train_phase(
     _learn_screen(model, shards, screens, seed)
     if rank:
         add_adapters(model, rank)
+    batches = shards.batches(rng, loop.batch, loop.ticks, loop.cold, own_views=False)
     average = run_phase(
-        phase, model, shards.batches(rng, loop.batch, loop.ticks, loop.cold, own_views=False), losses, loop, out / phase,
-        seconds, seed, device, resume, _sampler(shards, steps, device),
+        phase, model, batches, losses, loop, out / phase, seconds, seed, device, resume,
+        _sampler(shards, steps, device),
     )  # fmt: skip
     if processes.leads:
         if rank:

@@ -52,7 +52,10 @@ def conditions(batch: Batch, history: tuple[int, ...], noise: Tensor, generator:
 
 
 class _Pass:
-    """The model as `flow.sample` wants it, keeping what the last pass left to remember."""
+    """The model as `flow.sample` wants it, keeping what the last pass left to remember.
+
+    Never compiled, since its memory is longer with every tick.
+    """
 
     def __init__(self, model: WorldModel, context: Context, ages: Tensor, memory: list[Memory] | None) -> None:
         self.model, self.context, self.ages, self.past_memory = model, context, ages, memory
@@ -61,7 +64,7 @@ class _Pass:
 
     def __call__(self, z: Tensor, level: float, size: float) -> Tensor:
         levels, sizes = (torch.full(z.shape[:2], number, device=z.device) for number in (level, size))
-        out = self.model(z, levels, sizes, self.context, self.ages, self.past_memory)
+        out = self.model.forward(z, levels, sizes, self.context, self.ages, self.past_memory)
         self.memory, self.travel = out.memory, out.travel
         return out.frame
 
