@@ -16,6 +16,8 @@ NEAREST = 0.05
 """Metres; nothing is nearer to the eye."""
 FAR_OUTSIDE = 8.0
 """Where, in units of the sampling grid, points that cannot be in the frame are left."""
+SOFTENED = 0.25
+"""Share of bilinear mixing in `redraw`: with less, a frame that is redrawn for ever would grow ripples."""
 SAME_SURFACE, SAME_SURFACE_SHARE = 0.25, 0.1
 """Depths that differ by less than this many metres, plus this share of them, are of one surface."""
 
@@ -93,6 +95,15 @@ def rotation_grid(pitch: Tensor, turn: Tensor, size: tuple[int, int], field_of_v
 def warp(frames: Tensor, grid: Tensor) -> Tensor:
     """`frames` [b, c, h, w] sampled at `grid` [b, h, w, 2] between pixels, the border repeated outside."""
     return functional.grid_sample(frames, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def redraw(frames: Tensor, grid: Tensor) -> Tensor:
+    """As `warp`, but it keeps detail that a dozen bilinear ones would lose: cubic convolution (Keys, 1981).
+
+    The cubic at hand (a = -0.75) makes some waves 1.4 % higher every time; a share of bilinear takes that away.
+    """
+    sharp = functional.grid_sample(frames, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    return sharp + SOFTENED * (warp(frames, grid) - sharp)
 
 
 def pick(frames: Tensor, grid: Tensor) -> Tensor:

@@ -220,9 +220,9 @@ class WorldModel(nn.Module):
         key_shift, _ = geometry.travel_shift(metres, key_pitch, key_turn, key_moved, size_in_pixels, field)
         key_source = key_grid + _enlarged(key_shift, size_in_pixels)
 
-        mixed = geometry.warp(before, source)
+        mixed = geometry.redraw(before, source)
         picked, covered = geometry.pick(torch.cat((before, overlay), dim=1), source).split((3, 1), dim=1)
-        recalled, key_covered = geometry.pick(torch.cat((key, overlay), dim=1), key_source).split((3, 1), dim=1)
+        recalled, key_covered = geometry.redraw(key, key_source), geometry.pick(overlay, key_source)
         if self.training:  # straight through (Bengio et al., arXiv 1308.3432): picked values, the mixture's gradient
             picked = mixed + (picked - mixed).detach()
         lost = 1 - (1 - overlay) * (1 - covered) * geometry.inside(source)

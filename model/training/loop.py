@@ -43,7 +43,7 @@ class LoopConfig:
     """Learning rate of AdamW, for everything else."""
     warm_up: float = 0.02
     """Share of the phase in which the rates rise."""
-    cool_down: float = 0.3
+    cool_down: float = 0.4
     """Share of the phase in which the rates fall to zero."""
     clip: float = 1.0
     average: float = 0.998

@@ -14,7 +14,7 @@ from reverie.model.world_model import Prediction
 SKY_METRES = 64.0
 """Depth that stands for the sky."""
 WEIGHTS: dict[str, float] = {
-    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 6.0,
+    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 8.0,
     "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
 }  # fmt: skip
 CHANGED_WEIGHT = 2.0
