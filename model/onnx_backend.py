@@ -10,7 +10,7 @@ import numpy as np
 
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
-from reverie.model.signature import OUTPUTS
+from reverie.model.signature import INPUTS, OUTPUTS
 
 PROVIDERS: dict[str, str] = {
     "tensorrt": "TensorrtExecutionProvider",
@@ -58,21 +58,20 @@ class OnnxBackend:
         self._bound = self._place != "cpu" if bound is None else bound
         self._held: dict[str, tuple[np.ndarray, Any]] = {}
         self._outputs = list(OUTPUTS)
-        self._inputs = [item.name for item in self._session.get_inputs()]
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """All of `INPUTS` in, all of `OUTPUTS` out."""
         if self._bound:
             results = self._run_bound(inputs)
         else:
-            results = self._session.run(self._outputs, {name: inputs[name] for name in self._inputs})
+            results = self._session.run(self._outputs, {name: inputs[name] for name in INPUTS})
         return dict(zip(OUTPUTS, results, strict=True))
 
     def _run_bound(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         from onnxruntime import OrtValue
 
         binding = self._session.io_binding()
-        for name in self._inputs:
+        for name in INPUTS:
             array = inputs[name]
             if name not in self._held or self._held[name][0] is not array:
                 self._held[name] = (array, OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._place, 0))

@@ -82,21 +82,10 @@ def load_model(folder: Path, file: str = STUDENT) -> WorldModel:
     except Exception as error:  # safetensors raises its own type, and OSError
         raise ModelError(f"{path}: cannot be read ({str(error).splitlines()[0][:120]})") from error
     try:
-        model.load_state_dict({name: tensor.float() for name, tensor in _grown(tensors, model).items()}, strict=True)
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
     except RuntimeError as error:
         raise ModelError(f"{path}: does not hold the weights that {CONFIG} describes") from error
     return model.eval()
-
-
-def _grown(tensors: dict[str, Tensor], model: WorldModel) -> dict[str, Tensor]:
-    """Weights from before there were paces and places, with zeros for what they lack."""
-    for name in ("action.0.weight", "facts.weight", "facts.bias", "place"):
-        wanted = model.state_dict()[name]
-        old = tensors.get(name, wanted[:0])
-        if old.ndim == wanted.ndim and all(have <= want for have, want in zip(old.shape, wanted.shape)):
-            tensors[name] = wanted * 0
-            tensors[name][tuple(slice(side) for side in old.shape)] = old
-    return tensors
 
 
 def save_model(folder: Path, config: ModelConfig, weights: Mapping[str, Tensor], file: str = STUDENT) -> None:
