@@ -305,6 +305,15 @@ def test_batches_take_up_shards_that_are_recorded_meanwhile(tmp_path, monkeypatc
     assert len(source.shards) == 2
 
 
+def test_processes_make_the_batches_that_an_accelerator_eats(shards) -> None:
+    rng = np.random.default_rng(0)
+    made = ShardSet([shards], CONFIG).batches(rng, 2, 4, 0.0, loaders=2)
+    first = [next(made) for _ in range(4)]
+    made.close()
+    assert all(batch.past.shape == (2, CONFIG.past + 4, *CONFIG.size, 3) for batch in first)
+    assert not any(torch.equal(first[0].past, other.past) for other in first[1:])
+
+
 def test_recording_goes_on_beside_training(tmp_path, monkeypatch) -> None:
     from reverie.demos import train as module
     from reverie.model.training.shards import META

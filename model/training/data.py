@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from reverie.model import geometry, recall
 from reverie.model.actions import ACTION_DIM, ACTION_INDEX, CAMERA_SCALE
@@ -228,25 +230,48 @@ class ShardSet:
         return Batch(*(torch.from_numpy(np.stack([window[name] for window in windows])) for name in Batch._fields))
 
     def batches(
-        self, rng: np.random.Generator, size: int, ticks: int, cold: float, own_views: bool = True, ahead: int = 2
+        self,
+        rng: np.random.Generator,
+        size: int,
+        ticks: int,
+        cold: float,
+        own_views: bool = True,
+        ahead: int = 2,
+        loaders: int = 0,
     ) -> Iterator[Batch]:
-        """Endless batches, made by a thread while the last one is used; shards that a recorder adds join in."""
-        from concurrent.futures import ThreadPoolExecutor
+        """Endless batches, made while the last one is used by a thread, or by so many processes (`loaders`).
 
+        Shards that a recorder adds join in.
+        """
+        asked = size, ticks, cold, own_views
+        if loaders:
+            stream = _Stream(self, int(rng.integers(2**31)), asked)
+            yield from DataLoader(stream, batch_size=None, num_workers=loaders, prefetch_factor=ahead)
+        made = self._endless(rng, asked)
+        with ThreadPoolExecutor(1, thread_name_prefix="shards") as pool:
+            waiting = [pool.submit(next, made) for _ in range(ahead)]
+            while True:
+                yield waiting.pop(0).result()
+                waiting.append(pool.submit(next, made))
+
+    def _endless(self, rng: np.random.Generator, asked: tuple[int, int, float, bool]) -> Iterator[Batch]:
         looked = time.monotonic()
-
-        def make() -> Batch:
-            nonlocal looked
+        while True:
             if time.monotonic() - looked > RESCAN_SECONDS:
                 self.rescan()
                 looked = time.monotonic()
-            return self.batch(rng, size, ticks, cold, own_views)
+            yield self.batch(rng, *asked)
 
-        with ThreadPoolExecutor(1, thread_name_prefix="shards") as pool:
-            waiting = [pool.submit(make) for _ in range(ahead)]
-            while True:
-                yield waiting.pop(0).result()
-                waiting.append(pool.submit(make))
+
+class _Stream(IterableDataset[Batch]):
+    """Batches of a set of shards, with a random stream of its own in each process of a `DataLoader`."""
+
+    def __init__(self, shards: ShardSet, seed: int, asked: tuple[int, int, float, bool]) -> None:
+        self.shards, self.seed, self.asked = shards, seed, asked
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        return self.shards._endless(np.random.default_rng([self.seed, worker.id if worker else 0]), self.asked)
 
 
 OVERLAY_PAIRS, OVERLAY_DEGREES, OVERLAY_RATIO, OVERLAY_GAP = 300, 3.0, 0.3, 3

@@ -50,6 +50,8 @@ class LoopConfig:
     """Decay of the running average of the weights."""
     checkpoint_seconds: float = 240.0
     log_seconds: float = 5.0
+    loaders: int = 0
+    """Processes that make batches; 0: a thread of this one, which is all that a CPU's training can eat."""
     compiled: str | None = None
     """What `torch.compile` makes kernels with; None for inductor on a GPU and nothing on a CPU, which gains nothing."""
 

@@ -118,6 +118,13 @@ def _kinds() -> np.ndarray:
 
 
 @compiled_inline
+def _met(axis, step_x, step_y, step_z, cx, cy, cz):
+    """(side, plane) as `surface` wants them of the face by which a ray that goes in those steps comes into a cell."""
+    step, plane = (step_x, cx) if axis == 0 else ((step_y, cy) if axis == 1 else (step_z, cz))
+    return (axis + 3, plane + 1) if step < 0 else (axis, plane)
+
+
+@compiled_inline
 def _texels_across(axis, dx, dy, dz, basis, texels):
     """(along u, along v): how many texels of a face a pixel's footprint spans, by how fast its rays move over it.
 
@@ -293,9 +300,7 @@ def _trace(
                 if kind == _WATERY:
                     if water_t < 0.0:
                         water_t, water_axis = t, axis
-                        water_side, water_plane = axis, (cx, cy, cz)[axis]
-                        if (gx, gy, gz)[axis] < 0:
-                            water_side, water_plane = axis + 3, water_plane + 1
+                        water_side, water_plane = _met(axis, gx, gy, gz, cx, cy, cz)
                         water_x, water_y, water_z = cx, cy, cz
                         water_u, water_v = ox + dx * t, oz + dz * t
                     continue
@@ -325,10 +330,8 @@ def _trace(
                 level = (footprint >= 1.5) + (footprint >= 3.0) + (footprint >= 6.0) + (footprint >= 12.0)
                 wide_u, wide_v = _texels_across(axis, dx, dy, dz, basis, t * texel_scale)
                 r, g, b = _texture(mips, hit, face, level, u, v, wide_u, wide_v)
-                side, plane = axis + (TEXELWISE if kinds[hit] == _CUTOUT else 0), (cx, cy, cz)[axis]
-                if (gx, gy, gz)[axis] < 0:
-                    side, plane = side + 3, plane + 1
-                surfaces[i, j] = surface(hit, side, plane)
+                side, plane = _met(axis, gx, gy, gz, cx, cy, cz)
+                surfaces[i, j] = surface(hit, side + TEXELWISE if kinds[hit] == _CUTOUT else side, plane)
                 cells[i, j, 0], cells[i, j, 1], cells[i, j, 2] = cx, cy, cz
                 aimed = cx == tx and cy == ty and cz == tz
                 if aimed and crack_stage > 0 and cracks[crack_stage - 1, int(v * 16.0), int(u * 16.0)]:
