@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,8 +18,9 @@ from tqdm import tqdm
 
 from reverie.demos.train import machine
 from reverie.model.config import ModelConfig
+from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError
-from reverie.model.training.loop import LoopConfig, Processes
+from reverie.model.training.loop import LoopConfig, Processes, usual_loop
 from reverie.model.training.phases import choose_device, last_record, train_phase
 from reverie.model.training.shards import META
 from reverie.model.weights import load_config, model_folder
@@ -69,7 +69,7 @@ def rehearsal(
         plan = plan or replace(usual, rows=min(usual.rows, max(rows, LEAST_ROWS)))
         count = max(1, round(rows / plan.rows))
         with tqdm(desc="recording", unit=" ticks", disable=None) as bar:
-            write_shards(out, count, seed, plan, len(os.sched_getaffinity(0)), seconds, bar.update)
+            write_shards(out, count, seed, plan, usable_cores(), seconds, bar.update)
         return out
     metas = sorted(Path(source).glob(f"*/{META}"))
     if not metas:
@@ -156,7 +156,7 @@ def finetune(
         before = _remembered(target / BEFORE, resume, lambda: judged(start, runs, target / "before"))
     seconds = processes.agree(seconds)
     folders = [own, replayed] if replay_share else [own]
-    base = loop or LoopConfig()
+    base = loop or usual_loop(choose_device())
     slow = replace(base, matrix_rate=base.matrix_rate * rate, other_rate=base.other_rate * rate)
     folder = train_phase(
         "distill", folders, target, config, seconds, seed, resume, start, slow, taught=False, screens=[own], rank=rank

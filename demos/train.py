@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,11 @@ import torch
 from tqdm import tqdm
 
 from reverie.model.config import ModelConfig, preset
+from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError
 from reverie.model.training.lessons import LESSON
-from reverie.model.training.phases import PHASES, last_record, train_phase
+from reverie.model.training.loop import usual_loop
+from reverie.model.training.phases import PHASES, choose_device, last_record, train_phase
 from reverie.model.training.shards import META
 from reverie.model.weights import model_folder
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
@@ -31,8 +34,6 @@ RECORDING_SHARE = 0.08
 PHASE_SHARES: dict[str, float] = {"dynamics": 0.6, "distill": 0.4}
 """How `train all` divides the rest."""
 MOST_SHARDS = 4096
-SPARE_CORES = 2
-"""Cores that feed an accelerator; the others record while it trains."""
 LAST_SHARD_SECONDS = 30.0
 """No new shard is begun so shortly before training ends."""
 JUDGED_WORLDS = 16
@@ -58,9 +59,8 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
     if data == "voxel":
         here = out / "data"
         with tqdm(desc="recording", unit=" ticks") as bar:
-            write_shards(
-                here, MOST_SHARDS, seed, ShardPlan(size=config.size), len(os.sched_getaffinity(0)), seconds, bar.update
-            )
+            plan, workers = ShardPlan(config.size, config.shapes), usable_cores()
+            write_shards(here, MOST_SHARDS, seed, plan, workers, seconds, bar.update)
         return [here]
     folder = Path(data)
     if not folder.is_dir():
@@ -74,8 +74,9 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
 
 
 def recorders() -> int:
-    """Processes that record while training goes on: none where the cores are what trains."""
-    return max(0, len(os.sched_getaffinity(0)) - SPARE_CORES) if torch.cuda.is_available() else 0
+    """Processes that record while training goes on: none where the cores are what trains, and else what is left."""
+    device = choose_device()
+    return 0 if device.type == "cpu" else max(0, usable_cores() - 1 - usual_loop(device).loaders)
 
 
 @contextmanager
@@ -84,7 +85,8 @@ def recording_beside(folder: Path, config: ModelConfig, seed: int, workers: int,
     if not workers or seconds <= LAST_SHARD_SECONDS:
         yield
         return
-    arguments = (folder, MOST_SHARDS, seed, ShardPlan(size=config.size), workers, seconds - LAST_SHARD_SECONDS)
+    plan = ShardPlan(config.size, config.shapes)
+    arguments = (folder, MOST_SHARDS, seed, plan, workers, seconds - LAST_SHARD_SECONDS)
     recorder = threading.Thread(target=write_shards, args=arguments, name="recorder")
     recorder.start()
     try:
@@ -109,7 +111,7 @@ def train_readers(data: str, out: Path, minutes: float, seed: int, init: Path | 
     from reverie.simulator.lessons import write_lesson
     from reverie.simulator.voxel.world import HELD_OUT_SEED
 
-    config, seconds = preset("tiny"), 60 * minutes
+    config, seconds = replace(preset("tiny"), shapes=()), 60 * minutes
     began = time.perf_counter()
     (shards,) = gather(data, out, config, seconds * READERS_RECORDING_SHARE, seed)
     _write_lessons(shards, out / "lessons", write_lesson)
@@ -152,7 +154,7 @@ def machine() -> str:
     """What this run is measured on."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{len(os.sched_getaffinity(0))} CPU cores ({platform.machine()})"
+    return f"{usable_cores()} CPU cores ({platform.machine()})"
 
 
 def train(

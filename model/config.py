@@ -16,7 +16,9 @@ class ModelConfig:
     """The shape of one world model. Sizes are in pixels, tokens or channels; times are in ticks."""
 
     size: tuple[int, int] = (96, 160)
-    """(height, width) of the frames it was trained on; it dreams any multiples of `patch`."""
+    """(height, width) of most frames it was trained on; it dreams any multiples of `patch`."""
+    shapes: tuple[tuple[int, int], ...] = ((128, 128), (160, 96))
+    """(height, width) of the others."""
     patch: int = 16
     """Side of the square of pixels that one token stands for."""
     cell: int = 4
@@ -45,15 +47,20 @@ class ModelConfig:
     """Denoising steps per dreamed frame."""
 
     def __post_init__(self) -> None:
-        height, width = self.size
-        if height % self.patch or width % self.patch or self.patch % self.cell:
-            raise ModelError(f"model config: size {self.size} does not divide into patches of {self.patch}")
+        for size in self.sizes:
+            if any(side % self.patch for side in size) or self.patch % self.cell:
+                raise ModelError(f"model config: size {size} does not divide into patches of {self.patch}")
         if self.width % self.heads or (self.width // self.heads) % 4 or self.heads % self.memory_heads:
             raise ModelError("model config: heads do not divide the width")
         if self.finest % self.steps:
             raise ModelError(f"model config: {self.steps} steps do not divide {self.finest} noise levels")
         if not self.history or min(self.history) < 1:
             raise ModelError("model config: history needs at least the frame before")
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of all frames it was trained on, the usual one first."""
+        return (self.size, *self.shapes)
 
     @property
     def head_width(self) -> int:
@@ -67,7 +74,7 @@ class ModelConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> ModelConfig:
@@ -80,21 +87,31 @@ class ModelConfig:
         for name, value in record.items():
             kind = type(getattr(defaults, name))
             try:
-                values[name] = tuple(int(item) for item in value) if kind is tuple else kind(value)
+                values[name] = _whole(value) if kind is tuple else kind(value)
             except (TypeError, ValueError) as error:
                 raise ModelError(f"model config: {name} cannot be {value!r}") from error
         return cls(**values)
 
 
+def _plain(value: Any) -> Any:
+    """With lists for tuples, as JSON has them."""
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _whole(value: Any) -> Any:
+    """With tuples for lists and whole numbers for numbers."""
+    return tuple(_whole(item) for item in value) if isinstance(value, list | tuple) else int(value)
+
+
 PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig(),
     "base": ModelConfig(
-        size=(192, 320), width=640, depth=12, heads=10, memory_layers=(2, 5, 8, 11), memory=32, bottleneck=192,
-        cell_width=96,
+        size=(192, 320), shapes=((256, 256), (320, 192)), width=640, depth=12, heads=10, memory_layers=(2, 5, 8, 11),
+        memory=32, bottleneck=192, cell_width=96,
     ),
     "test": ModelConfig(
-        size=(32, 48), width=32, depth=2, heads=2, memory_heads=1, memory_layers=(1,), memory=4, history=(1, 2),
-        keys=4, bottleneck=16, cell_width=16,
+        size=(32, 48), shapes=((48, 32),), width=32, depth=2, heads=2, memory_heads=1, memory_layers=(1,), memory=4,
+        history=(1, 2), keys=4, bottleneck=16, cell_width=16,
     ),
 }  # fmt: skip
 

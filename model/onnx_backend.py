@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from reverie.model.config import ModelConfig
+from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError
 from reverie.model.signature import INPUTS, OUTPUTS
 
@@ -42,7 +43,7 @@ class OnnxBackend:
         onnxruntime.set_default_logger_severity(4)
         wanted = choose_providers(device, onnxruntime.get_available_providers(), _has_gpu())
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)

@@ -81,6 +81,9 @@ def load_model(folder: Path, file: str = STUDENT) -> WorldModel:
         tensors = load_file(path)
     except Exception as error:  # safetensors raises its own type, and OSError
         raise ModelError(f"{path}: cannot be read ({str(error).splitlines()[0][:120]})") from error
+    if "overlay" in tensors:  # weights that know one shape of frames take that one's overlay for all
+        for name, known in model.overlays(tensors["overlay"].float()).items():
+            tensors.setdefault(name, known)
     try:
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
     except RuntimeError as error:

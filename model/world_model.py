@@ -13,6 +13,7 @@ Letters: b batch, t frames, h w pixels, p tokens of a frame, d width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -148,7 +149,7 @@ class WorldModel(nn.Module):
     """The denoiser of frames. Teacher and student are two sets of its weights."""
 
     overlay: Tensor
-    """[h, w] of the trained size: 1 where something is painted on the screen, found in the training data."""
+    """[h, w] of the usual size: 1 where something is painted on the screen, found in the training data."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -168,6 +169,27 @@ class WorldModel(nn.Module):
         self.facts = zero_init(nn.Linear(d, 3 + EVENT_COUNT + 1 + 3))
         self.place = nn.Parameter(torch.zeros(d, config.size[0] // config.patch, config.size[1] // config.patch))
         self.register_buffer("overlay", torch.zeros(config.size))
+        for shape in config.shapes:
+            self.register_buffer(_overlay_name(shape), torch.zeros(shape))
+
+    def screen(self, size: tuple[int, int]) -> Tensor:
+        """The overlay of frames of that size [h, w]; for sizes that it was not trained on the usual one, stretched."""
+        if size in self.config.shapes:
+            return getattr(self, _overlay_name(size))
+        return functional.interpolate(self.overlay[None, None], size)[0, 0]
+
+    def overlays(self, usual: Tensor) -> dict[str, Tensor]:
+        """Names of the buffers of other overlays, and the usual one [h, w] stretched for each."""
+        stretched = functional.interpolate
+        return {_overlay_name(shape): stretched(usual[None, None], shape)[0, 0] for shape in self.config.shapes}
+
+    def learn_screen(self, overlays: Mapping[tuple[int, int], Tensor]) -> None:
+        """Takes overlays [h, w] of frames of the usual size and of others; for those that lack, it is stretched."""
+        self.overlay.copy_(overlays[self.config.size])
+        for name, stretched in self.overlays(self.overlay).items():
+            getattr(self, name).copy_(stretched)
+        for shape in set(overlays) & set(self.config.shapes):
+            getattr(self, _overlay_name(shape)).copy_(overlays[shape])
 
     def forward(
         self,
@@ -187,7 +209,7 @@ class WorldModel(nn.Module):
         config, size_in_pixels, field = self.config, (height, width), self.config.field_of_view
         noised, before, key = noised.flatten(0, 1), context.past[:, :, 0].flatten(0, 1), context.key.flatten(0, 1)
         pitch, turn, way = context.pitch.flatten(), context.turn.flatten(0, 1), context.way.flatten(0, 1)
-        overlay = functional.interpolate(self.overlay[None, None], size_in_pixels).expand(b * t, -1, -1, -1)
+        overlay = self.screen(size_in_pixels).expand(b * t, 1, -1, -1)
 
         grid = geometry.rotation_grid(pitch, turn, size_in_pixels, field)
         seen = geometry.inside(grid).float()
@@ -300,6 +322,10 @@ class WorldModel(nn.Module):
         known, pace = context.pace.split((1, 3), dim=-1)
         motion = (torch.tanh(turn), torch.tanh(turn / CAMERA_SCALE), known, pace.clamp(-1, 1) * PACE_SCALE)
         return torch.cat((action, *motion), dim=-1)
+
+
+def _overlay_name(size: tuple[int, int]) -> str:
+    return f"overlay_{size[0]}x{size[1]}"
 
 
 def _settled(motion: Tensor, scale: Tensor | float, still: float) -> Tensor:

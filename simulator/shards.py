@@ -29,11 +29,16 @@ if TYPE_CHECKING:
     from reverie.simulator.clips import Clip
 
 
+SHAPES_EVERY = 4
+
+
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
     """What the recordings are of."""
 
     size: tuple[int, int] = (96, 160)
+    shapes: tuple[tuple[int, int], ...] = ()
+    """Sizes (h, w) of one shard in SHAPES_EVERY, one after the other."""
     rows: int = 2048
     """Ticks a shard."""
     episode: tuple[int, int] = (192, 448)
@@ -49,6 +54,11 @@ class ShardPlan:
         ("lake", 0.06), ("night", 0.04), ("cave", 0.03), (None, 0.12),
     )  # fmt: skip
     """Where episodes start, and how often; None is anywhere."""
+
+    def size_of(self, index: int) -> tuple[int, int]:
+        """(h, w) of the frames of shard number `index`."""
+        number, rest = divmod(index, SHAPES_EVERY)
+        return self.shapes[number % len(self.shapes)] if self.shapes and rest == SHAPES_EVERY - 1 else self.size
 
 
 def _start(world: VoxelWorld, plan: ShardPlan, rng: np.random.Generator) -> VoxelState:
@@ -104,8 +114,8 @@ def play_shard(world: VoxelWorld, index: int, seed: int, plan: ShardPlan) -> Ite
 
 def write_shard(folder: Path, index: int, seed: int, plan: ShardPlan) -> int:
     """Plays shard number `index` of the recordings called `seed` into `folder`; returns its ticks."""
-    world = VoxelWorld(plan.size)
-    writer = ShardWriter(folder, plan.rows, plan.size)
+    size = plan.size_of(index)
+    world, writer = VoxelWorld(size), ShardWriter(folder, plan.rows, size)
     for played in itertools.islice(play_shard(world, index, seed, plan), plan.rows):
         writer.append(
             **_row(world, played.state),

@@ -278,6 +278,21 @@ def test_what_is_painted_on_the_screen_does_not_move() -> None:
     assert shown[:18].max() < 0  # nothing of it is carried along
 
 
+def test_each_shape_of_frames_has_its_own_screen(tmp_path) -> None:
+    model, tall = WorldModel(CONFIG), CONFIG.shapes[0]
+    usual, other = torch.zeros(CONFIG.size), torch.zeros(tall)
+    usual[-4:], other[-1:] = 1, 1
+    model.learn_screen({CONFIG.size: usual})
+    assert model.screen(tall)[-6:].all() and not model.screen(tall)[:-6].any()  # an eighth of the height, stretched
+    model.learn_screen({CONFIG.size: usual, tall: other})
+    assert torch.equal(model.screen(tall), other) and torch.equal(model.screen(CONFIG.size), usual)
+    save_model(tmp_path, CONFIG, model.state_dict())
+    assert torch.equal(load_model(tmp_path).screen(tall), other)
+    weights = {name: value for name, value in model.state_dict().items() if not name.startswith("overlay_")}
+    save_model(tmp_path, CONFIG, weights)  # from before there were shapes
+    assert load_model(tmp_path).screen(tall)[-6:].all()
+
+
 # Flow
 
 

@@ -20,7 +20,7 @@ from reverie.model.training import data
 from reverie.model.training.data import Batch, ShardSet, camera_motion
 from reverie.model.training.loop import LoopConfig
 from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, texture_distance
-from reverie.model.training.phases import PHASES, last_record, train_phase
+from reverie.model.training.phases import PHASES, distill_losses, last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import dream, rollout, with_own_past
 from reverie.model.training.shards import Shard, ShardWriter
@@ -188,6 +188,7 @@ def test_a_rollout_is_its_own_past(shards) -> None:
     torch.manual_seed(0)
     model = WorldModel(CONFIG).eval()
     batch = ShardSet([shards], CONFIG).batch(np.random.default_rng(2), 2, 6, 0.0)
+    batch = batch._replace(edited=torch.zeros_like(batch.edited))
     dreamed = dream(model, batch, 1, torch.Generator().manual_seed(1))
     first = dreamed.frames
     again = rollout(model, batch, 1, torch.Generator().manual_seed(1))
@@ -203,6 +204,20 @@ def test_a_rollout_is_its_own_past(shards) -> None:
         pace=torch.cat((batch.pace[:, :1], torch.zeros_like(batch.pace[:, 1:])), dim=1),
     )
     assert torch.equal(rollout(model, blind, 1, torch.Generator().manual_seed(1)), first)
+
+
+def test_a_dream_goes_on_from_the_frame_that_somebody_edits(shards) -> None:
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG).eval()
+    batch = ShardSet([shards], CONFIG).batch(np.random.default_rng(2), 2, 6, 0.0)
+    edited = torch.zeros_like(batch.edited)
+    alone = dream(model, batch._replace(edited=edited), 1, torch.Generator().manual_seed(1))
+    edited[1, 2] = True
+    changed = dream(model, batch._replace(edited=edited), 1, torch.Generator().manual_seed(1))
+    assert torch.equal(changed.frames[0], alone.frames[0]) and torch.equal(changed.frames[1, :2], alone.frames[1, :2])
+    assert torch.equal(changed.frames[1, 2], batch.past[1, CONFIG.past + 2])
+    assert not changed.pace[1, 3].any() and bool((changed.pace[1, 4:, 0] == 1).all())
+    assert not torch.equal(changed.frames[1, 3], alone.frames[1, 3])
 
 
 def test_training_learns_resumes_and_leaves_a_model(shards, tmp_path) -> None:
@@ -284,7 +299,7 @@ def test_train_all_leaves_a_model_with_its_card(tmp_path, monkeypatch) -> None:
     from reverie.simulator.dream import DreamWorld
 
     monkeypatch.setattr(module, "JUDGED_WORLDS", 1)
-    monkeypatch.setattr(module, "ShardPlan", lambda size: ShardPlan(size=size, rows=256))
+    monkeypatch.setattr(module, "ShardPlan", lambda *sizes: ShardPlan(*sizes, rows=256))
     result = module.train("all", out=str(tmp_path / "mine"), preset_name="test", minutes=0.15)
     folder = tmp_path / "mine" / "model"
     assert result["model"] == str(folder) and set(PHASES) <= set(result)
@@ -305,6 +320,31 @@ def test_batches_take_up_shards_that_are_recorded_meanwhile(tmp_path, monkeypatc
     assert len(source.shards) == 2
 
 
+def test_frames_of_several_shapes_are_recorded_and_learned_from(tmp_path) -> None:
+    plan = replace(PLAN, shapes=CONFIG.shapes)
+    assert [plan.size_of(index) for index in range(8)] == 3 * [CONFIG.size] + [(48, 32)] + 3 * [CONFIG.size] + [
+        (48, 32)
+    ]
+    for index in (2, 3):
+        write_shard(tmp_path / str(index), index, 3, plan)
+    source = ShardSet([tmp_path], CONFIG)
+    assert source.rows() == {CONFIG.size: 160, (48, 32): 160}
+    assert source.batch(np.random.default_rng(0), 2, 3, 0.0).past.shape[2:4] == CONFIG.size
+    rng, generator = np.random.default_rng(1), torch.Generator().manual_seed(0)
+    made = source.batches(rng, 2, 3, 0.0)
+    shapes = set()
+    for _ in range(12):
+        batch = next(made)
+        shapes.add(tuple(batch.past.shape[2:4]))
+        assert batch.key.shape[2:4] == batch.past.shape[2:4]
+        assert batch.depth.shape[2:] == (batch.past.shape[2] // 4, batch.past.shape[3] // 4)
+    made.close()
+    assert shapes == {CONFIG.size, (48, 32)}
+    tall = source.batch(rng, 2, 3, 0.0, size=(48, 32))
+    losses = distill_losses(None, 1, own_past=1.0)(WorldModel(CONFIG), tall, generator)
+    assert all(bool(torch.isfinite(loss)) for loss in losses.values())
+
+
 def test_processes_make_the_batches_that_an_accelerator_eats(shards) -> None:
     rng = np.random.default_rng(0)
     made = ShardSet([shards], CONFIG).batches(rng, 2, 4, 0.0, loaders=2)
@@ -319,7 +359,7 @@ def test_recording_goes_on_beside_training(tmp_path, monkeypatch) -> None:
     from reverie.model.training.shards import META
 
     monkeypatch.setattr(module, "LAST_SHARD_SECONDS", 0.0)
-    monkeypatch.setattr(module, "ShardPlan", lambda size: ShardPlan(size=size, rows=64))
+    monkeypatch.setattr(module, "ShardPlan", lambda *sizes: ShardPlan(*sizes, rows=64))
     with module.recording_beside(tmp_path, CONFIG, 0, 1, 0.5):
         pass
     assert len(list(tmp_path.glob(f"*/{META}"))) >= 1

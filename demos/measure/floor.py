@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 
 from reverie.demos.measure.amounts import Amounts
 from reverie.model.config import ModelConfig
+from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError
 
 GIGA = 1e9
@@ -112,7 +112,7 @@ def _int8_product(side: int) -> Callable[[], object] | None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = usable_cores()
     try:
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own errors share no public base class

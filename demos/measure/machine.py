@@ -8,12 +8,14 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from reverie.model.cores import usable_cores
+
 
 def machine() -> dict[str, Any]:
     """Processor, cores, load, system, versions; `gpu` is the one that torch sees, or None."""
     return {
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "gpu": _gpu_name(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from reverie.demos.measure.amounts import WALK, Amounts
+from reverie.model.cores import usable_cores
 from reverie.model.signature import INPUTS, Backend
 from reverie.simulator.dream import DreamState, DreamWorld
 
@@ -98,7 +98,7 @@ def graph_parts(path: Path, inputs: dict[str, np.ndarray], pass_ms: float, amoun
 
     with tempfile.TemporaryDirectory() as scratch:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = usable_cores()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(scratch) / "profile")
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

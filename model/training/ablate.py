@@ -160,7 +160,7 @@ STUDIES: dict[str, Study] = {
             Arm("critic-1", "(c) with twenty times the critic's weight", "adversarial", critic=20 * WEIGHT),
         ),
         frames=3200,
-        loop=LoopConfig(batch=2, ticks=STUDENT_TICKS),
+        loop=LoopConfig(batch=2, ticks=STUDENT_TICKS // 2),
     ),
     "scaling": Study(
         arms=(
@@ -254,7 +254,7 @@ def run_arm(arm: Arm, study: Study, base: ModelConfig, bench: Bench) -> dict[str
     }  # fmt: skip
     if losses is not None:
         if not model.overlay.any():
-            model.overlay.copy_(bench.overlay(shards))
+            model.learn_screen({config.size: bench.overlay(shards)})
         model = _train(arm, study, model, losses, shards, windows, bench, record)
     true = windows.past[:, -TICKS:]
     record["loss"] = held_loss(model, windows, bench.device)

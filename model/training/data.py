@@ -118,7 +118,10 @@ class KeyViews:
 
 
 class ShardSet:
-    """All finished shards in some folders; `rescan` finds those that a recorder has added since."""
+    """All finished shards in some folders; `rescan` finds those that a recorder has added since.
+
+    Shards may be of any size that the model is trained on; a batch is of one size.
+    """
 
     def __init__(self, folders: Sequence[Path], config: ModelConfig) -> None:
         self.folders, self.config = list(folders), config
@@ -132,19 +135,33 @@ class ShardSet:
             for meta in sorted(folder.glob(f"*/{META}")):
                 if meta.parent not in self.shards:
                     shard = Shard.open(meta.parent)
-                    if shard.size != self.config.size:
-                        raise ModelError(f"{meta.parent}: frames of {shard.size}, the model wants {self.config.size}")
+                    if shard.size not in self.config.sizes:
+                        raise ModelError(f"{meta.parent}: frames of {shard.size}, the model wants {self.config.sizes}")
                     self.shards[meta.parent] = shard
         return sum(shard.rows for shard in self.shards.values())
 
-    def window(
-        self, rng: np.random.Generator, ticks: int, cold: float, own_views: bool = True
-    ) -> dict[str, np.ndarray]:
-        """One random window, as the rows of a `Batch`; a share `cold` of them starts from a single frame.
+    def rows(self) -> dict[tuple[int, int], int]:
+        """How many rows there are of frames of each size (height, width)."""
+        found: dict[tuple[int, int], int] = {}
+        for shard in self.shards.values():
+            found[shard.size] = found.get(shard.size, 0) + shard.rows
+        return found
 
-        Without `own_views` no earlier view is from the window itself, whose frames a dream has not seen.
+    def window(
+        self,
+        rng: np.random.Generator,
+        ticks: int,
+        cold: float,
+        own_views: bool = True,
+        size: tuple[int, int] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """One random window of frames of `size` (the usual one), as the rows of a `Batch`.
+
+        A share `cold` of them starts from a single frame. Without `own_views` no earlier view is from the window
+        itself, whose frames a dream has not seen.
         """
-        shards = list(self.shards.values())
+        size = size or self.config.size
+        shards = [shard for shard in self.shards.values() if shard.size == size]
         past = self.config.past
         weights = np.array([shard.rows for shard in shards], float)
         while True:
@@ -222,17 +239,28 @@ class ShardSet:
         way = np.where(known[:, None], way, 0).astype(np.float32)
         return np.stack([np.asarray(shard.columns["frames"][row]) for row in chosen.clip(0)]), way
 
-    def batch(self, rng: np.random.Generator, size: int, ticks: int, cold: float, own_views: bool = True) -> Batch:
-        """`size` random windows of `ticks` targets each. Raises ModelError where there is nothing to read."""
-        if not self.shards:
+    def batch(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        ticks: int,
+        cold: float,
+        own_views: bool = True,
+        size: tuple[int, int] | None = None,
+    ) -> Batch:
+        """`count` random windows of `ticks` targets each, of frames of `size` (the usual one).
+
+        Raises ModelError where there is nothing to read.
+        """
+        if (size or self.config.size) not in self.rows():
             raise ModelError(f"no training shards in {', '.join(map(str, self.folders))}")
-        windows = [self.window(rng, ticks, cold, own_views) for _ in range(size)]
+        windows = [self.window(rng, ticks, cold, own_views, size) for _ in range(count)]
         return Batch(*(torch.from_numpy(np.stack([window[name] for window in windows])) for name in Batch._fields))
 
     def batches(
         self,
         rng: np.random.Generator,
-        size: int,
+        count: int,
         ticks: int,
         cold: float,
         own_views: bool = True,
@@ -241,9 +269,9 @@ class ShardSet:
     ) -> Iterator[Batch]:
         """Endless batches, made while the last one is used by a thread, or by so many processes (`loaders`).
 
-        Shards that a recorder adds join in.
+        Each is of one of the sizes that there are, by how many rows are of it. Shards that a recorder adds join in.
         """
-        asked = size, ticks, cold, own_views
+        asked = count, ticks, cold, own_views
         if loaders:
             stream = _Stream(self, int(rng.integers(2**31)), asked)
             yield from DataLoader(stream, batch_size=None, num_workers=loaders, prefetch_factor=ahead)
@@ -260,7 +288,8 @@ class ShardSet:
             if time.monotonic() - looked > RESCAN_SECONDS:
                 self.rescan()
                 looked = time.monotonic()
-            yield self.batch(rng, *asked)
+            sizes, rows = zip(*self.rows().items()) if self.shards else ((self.config.size,), (1,))
+            yield self.batch(rng, *asked, size=sizes[rng.choice(len(sizes), p=np.divide(rows, sum(rows)))])
 
 
 class _Stream(IterableDataset[Batch]):
@@ -277,31 +306,32 @@ class _Stream(IterableDataset[Batch]):
 OVERLAY_PAIRS, OVERLAY_DEGREES, OVERLAY_RATIO, OVERLAY_GAP = 300, 3.0, 0.3, 3
 
 
-def find_overlay(shards: ShardSet, seed: int = 0) -> Tensor:
-    """What is painted on the screen: float32 [h, w], 1 for pixels that stay where they are when the camera turns.
+def find_overlay(shards: ShardSet, seed: int = 0, size: tuple[int, int] | None = None) -> Tensor:
+    """What is painted on the screen of frames of `size` (the usual one): float32 [h, w], 1 for pixels that stay where
+    they are when the camera turns.
 
     Over pairs of frames with a turn between them, those which the frame before explains far better as it stands than
     turned with the camera, and those which they cut off from the middle of the picture, such as the plain inside of a
     hand. Zero where too few pairs turn.
     """
-    config = shards.config
+    config, size = shards.config, size or shards.config.size
     rng = np.random.default_rng(seed)
-    still, turned = torch.zeros(config.size), torch.zeros(config.size)
+    still, turned = torch.zeros(size), torch.zeros(size)
     used = 0
     for _ in range(8 * OVERLAY_PAIRS):
-        window = shards.window(rng, 1, cold=1.0)
+        window = shards.window(rng, 1, cold=1.0, size=size)
         if np.abs(window["turn"]).max() < OVERLAY_DEGREES or window["edited"].any():
             continue
         before, after = torch.from_numpy(window["past"][-2:]).movedim(-1, 1).float()[:, None]
         pitch, turn = torch.from_numpy(window["pitch"]), torch.from_numpy(window["turn"])
-        grid = geometry.rotation_grid(pitch, turn, config.size, config.field_of_view)
+        grid = geometry.rotation_grid(pitch, turn, size, config.field_of_view)
         seen = geometry.inside(grid)[0, 0]
         still += (before - after).abs().mean((0, 1)) * seen
         turned += (geometry.warp(before, grid) - after).abs().mean((0, 1)) * seen
         used += 1
         if used == OVERLAY_PAIRS:
             return _cut_off(still < OVERLAY_RATIO * turned).float()
-    return torch.zeros(config.size)
+    return torch.zeros(size)
 
 
 def _cut_off(wall: Tensor) -> Tensor:

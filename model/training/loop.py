@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, distributed, nn
 from tqdm import tqdm
 
+from reverie.model.cores import usable_cores
 from reverie.model.training.data import Batch
 from reverie.model.training.losses import total_loss
 from reverie.model.training.pictures import loss_curves
@@ -54,6 +55,17 @@ class LoopConfig:
     """Processes that make batches; 0: a thread of this one, which is all that a CPU's training can eat."""
     compiled: str | None = None
     """What `torch.compile` makes kernels with; None for inductor on a GPU and nothing on a CPU, which gains nothing."""
+
+
+ACCELERATOR_BATCH, SPARE_CORES = 40, 3
+"""Windows a step where an accelerator trains, and cores that make no batches there."""
+
+
+def usual_loop(device: torch.device) -> LoopConfig:
+    """A CPU learns from few windows a step; an accelerator from many, which many processes make."""
+    if device.type == "cpu":
+        return LoopConfig()
+    return LoopConfig(batch=ACCELERATOR_BATCH, loaders=max(1, usable_cores() - SPARE_CORES))
 
 
 def optimisers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:

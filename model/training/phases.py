@@ -15,7 +15,7 @@ from torch import Tensor
 from reverie.model import flow
 from reverie.model.config import ModelConfig
 from reverie.model.training.data import Batch, ShardSet, find_overlay
-from reverie.model.training.loop import LOG, LoopConfig, Losses, Processes, run_phase
+from reverie.model.training.loop import LOG, LoopConfig, Losses, Processes, run_phase, usual_loop
 from reverie.model.training.lora import ADAPTER, adapter_weights, add_adapters, merge_adapters
 from reverie.model.training.losses import fact_losses, frame_losses
 from reverie.model.training.pictures import sheet, write_png
@@ -35,8 +35,10 @@ OWN_PAST = 0.5
 TEACHER_TARGETS = 0.05
 """Share of the student's batches in which the target of the other windows is the end of the teacher's path."""
 TEACHER_STEPS = 4
-STUDENT_TICKS = 16
+STUDENT_TICKS = 32
 """Targets of the student's windows: longer than the teacher's, for its errors to grow as they do in play."""
+STUDENT_WINDOWS = 0.5
+"""Its windows a step, over the teacher's."""
 SAMPLE_TICKS = 18
 
 
@@ -209,7 +211,7 @@ def train_phase(
     into the weights and kept beside them as `adapter.safetensors`. Raises ModelError.
     """
     device = choose_device()
-    loop = loop or LoopConfig()
+    loop = loop or usual_loop(device)
     shards = ShardSet(folders, config)
     processes = Processes(device)
     rng = np.random.default_rng([seed, PHASES.index(phase), processes.rank])
@@ -226,7 +228,7 @@ def train_phase(
         model = load_model(source, STUDENT if goes_on or not taught else TEACHER)
         model.requires_grad_(True)
         steps, losses, file = config.steps, distill_losses(teacher, config.steps), STUDENT
-        loop = replace(loop, ticks=STUDENT_TICKS)
+        loop = replace(loop, ticks=STUDENT_TICKS, batch=max(1, round(loop.batch * STUDENT_WINDOWS)))
     _learn_screen(model, shards, screens, seed)
     if rank:
         add_adapters(model, rank)
@@ -248,14 +250,17 @@ def train_phase(
 
 def _learn_screen(model: WorldModel, shards: ShardSet, screens: Sequence[Path], seed: int) -> None:
     """Finds what is painted on the screen (`train_phase` says where) and tells the model."""
-    if not screens:
-        if not model.overlay.any():
-            model.overlay.copy_(find_overlay(shards, seed))
+    if not screens and model.overlay.any():
         return
-    found = find_overlay(ShardSet(screens, shards.config), seed)
-    if found.any():
-        others = set(shards.folders) - set(screens)
-        model.overlay.copy_(torch.maximum(model.overlay, found) if others else found)
+    shown = ShardSet(screens, shards.config) if screens else shards
+    found = {size: find_overlay(shown, seed, size) for size in shown.rows()}
+    found = {size: overlay for size, overlay in found.items() if overlay.any()}
+    if shards.config.size not in found:
+        return
+    if screens and set(shards.folders) - set(screens):
+        known = {size: model.screen(size) for size in shards.config.sizes}
+        found = {size: torch.maximum(overlay, found.get(size, overlay)) for size, overlay in known.items()}
+    model.learn_screen(found)
 
 
 def last_record(folder: Path) -> dict:

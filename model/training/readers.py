@@ -280,11 +280,14 @@ def depth_batch(shards: Sequence[Shard], rng: np.random.Generator, size: int) ->
     )
 
 
-def train_depth(shards: Sequence[Shard], seconds: float, seed: int, batch: int = 32) -> DepthReader:
-    """The depth reader."""
+def train_depth(
+    shards: Sequence[Shard], seconds: float, seed: int, batch: int = 32, start: DepthReader | None = None
+) -> DepthReader:
+    """The depth reader, fresh or from `start`."""
     torch.manual_seed(seed + 3)
     rng = np.random.default_rng(seed + 3)
-    reader = DepthReader().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    reader = copy.deepcopy(start) or DepthReader()
+    reader = reader.requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for optimiser in _timed(reader, seconds, 0.02):
         depth_loss(reader, *depth_batch(shards, rng, batch)).backward()
         nn.utils.clip_grad_norm_(reader.parameters(), 1.0)

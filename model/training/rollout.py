@@ -88,11 +88,13 @@ def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generato
     """Dreams all ticks of a batch one after the other.
 
     Just as a player would see them: each frame is rounded to bytes, past and pace are the model's own, and the memory
-    is a list of what earlier passes left behind.
+    is a list of what earlier passes left behind. Where somebody edits the world the dream is given the edited frame, if
+    the batch holds it, and goes on from there.
     """
     config = model.config
     b, ticks = batch.action.shape[:2]
-    past = to_unit(batch.past[:, : config.past])
+    past, given = to_unit(batch.past[:, : config.past]), batch.past[:, config.past :]
+    edited = batch.edited[:, :, None, None, None] if len(given[0]) == ticks else None
     device = past.device
     kept: list[list[Memory]] = [[] for _ in config.memory_layers]
     dreamed, paces = [], [batch.pace[:, :1]]
@@ -121,12 +123,17 @@ def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generato
         denoise = _Pass(model, context, ages, memory)
         noise = torch.randn((b, 1, *past.shape[2:]), generator=generator, device=device)
         frame = to_bytes(flow.sample(denoise, noise, steps))
+        if edited is not None:
+            frame = torch.where(edited[:, tick : tick + 1], given[:, tick : tick + 1], frame)
         for layer, item in zip(kept, denoise.memory):
             layer.append(item)
         dreamed.append(frame)
         past = torch.cat((past[:, 1:], to_unit(frame)), dim=1)
         travel = geometry.carry(denoise.travel[:, 0], -batch.turn[:, tick, 1])
-        paces.append(torch.cat((torch.ones_like(travel[:, :1]), travel), dim=1)[:, None])
+        pace = torch.cat((torch.ones_like(travel[:, :1]), travel), dim=1)[:, None]
+        if edited is not None:  # a late tick counts as an edit, and nobody knows how far one went in it
+            pace = pace * ~batch.edited[:, tick, None, None]
+        paces.append(pace)
     return Dreamed(torch.cat(dreamed, dim=1), torch.cat(paces[:-1], dim=1))
 
 
