@@ -188,7 +188,7 @@ def build_parser() -> Parser:
     train.add_argument("--replay-share", type=share, default=0.25, help="finetune: of all it sees (default: 0.25)")
     train.add_argument("--held", type=share, default=0.1, help="finetune: map seeds kept for judging (default: 0.1)")
     train.add_argument(
-        "--rate", type=share, default=0.4, help="finetune: of the learning rates that fresh weights have (default: 0.4)"
+        "--rate", type=share, help="of the learning rates that fresh weights have (default: 1; finetune: 0.4)"
     )
     train.add_argument(
         "--low-rank", type=whole(0), default=0, metavar="R", help="finetune: train adapters of rank R alone"
@@ -279,7 +279,7 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
             replay_share=options.replay_share,
             held=options.held,
             judged_windows=options.judged,
-            rate=options.rate,
+            rate=0.4 if options.rate is None else options.rate,
             rank=options.low_rank,
         )
     from reverie.demos.train import train as run
@@ -293,6 +293,7 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
         resume=options.resume,
         seed=options.seed,
         init=options.init,
+        rate=1.0 if options.rate is None else options.rate,
     )
 
 

@@ -156,8 +156,7 @@ def finetune(
         before = _remembered(target / BEFORE, resume, lambda: judged(start, runs, target / "before"))
     seconds = processes.agree(seconds)
     folders = [own, replayed] if replay_share else [own]
-    base = loop or usual_loop(choose_device())
-    slow = replace(base, matrix_rate=base.matrix_rate * rate, other_rate=base.other_rate * rate)
+    slow = (loop or usual_loop(choose_device())).slowed(rate)
     folder = train_phase(
         "distill", folders, target, config, seconds, seed, resume, start, slow, taught=False, screens=[own], rank=rank
     )

@@ -64,7 +64,7 @@ class TrainOptions:
     replay_share: float = 0.25
     held: float = 0.1
     judged: int = 16
-    rate: float = 0.4
+    rate: float | None = None
     low_rank: int = 0
     json: bool = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -166,13 +167,17 @@ def train(
     resume: bool = False,
     seed: int = 0,
     init: str | None = None,
+    rate: float = 1.0,
 ) -> dict[str, Any]:
-    """Trains all phases, or one, for `minutes` in all; the model folder is `out/model`. Raises ModelError."""
+    """Trains all phases, or one, for `minutes` in all, at `rate` times the usual learning rates.
+
+    The model folder is `out/model`. Raises ModelError.
+    """
     if phase == READERS:
         return {"machine": machine(), "minutes": minutes} | train_readers(
             data, Path(out), minutes, seed, Path(init) if init else None
         )
-    config = preset(preset_name)
+    config, loop = preset(preset_name), usual_loop(choose_device()).slowed(rate)
     if phase != "all" and phase not in PHASES:
         raise ModelError(
             f"phase {phase!r}: preset {preset_name} has {', '.join(PHASES)}, and all; there is {READERS} besides"
@@ -188,15 +193,25 @@ def train(
     with recording_beside(target / "data", config, seed, recorders() if data == "voxel" else 0, left):
         for name in PHASES if phase == "all" else (phase,):
             seconds = left * (PHASE_SHARES[name] if phase == "all" else 1.0)
-            folder = train_phase(name, folders, target, config, seconds, seed, resume, start)
+            folder = train_phase(name, folders, target, config, seconds, seed, resume, start, loop)
             result[name] = last_record(target / name)
             result["model"] = str(folder)
     if phase in ("all", "distill") and int(os.environ.get("RANK", "0")) == 0:
-        from reverie.model.onnx_export import export
-
-        result |= export(str(target / "model"), str(target / "model"))
-        _write_first_card(target, data, config)
+        try:
+            result |= _finish(target, data, config)
+        except (ImportError, ModelError) as error:  # such as an accelerator's machine, which has what training needs
+            result["unfinished"] = str(error)
+            print(f"{target / 'model'}: the weights are there, exports and card are not: {error}", file=sys.stderr)
     return result
+
+
+def _finish(target: Path, data: str, config: ModelConfig) -> dict[str, Any]:
+    """Exports, and a first card. Raises ModelError and ImportError where optional packages are missing."""
+    from reverie.model.onnx_export import export
+
+    exported = export(str(target / "model"), str(target / "model"))
+    _write_first_card(target, data, config)
+    return exported
 
 
 def _write_first_card(target: Path, data: str, config: ModelConfig) -> None:

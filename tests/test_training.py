@@ -306,6 +306,10 @@ def test_train_all_leaves_a_model_with_its_card(tmp_path, monkeypatch) -> None:
     text = (folder / "CARD.md").read_text()
     assert text.startswith("# mine") and "`distill`: 0 minutes" in text and "| `psnr_32` |" in text
     assert DreamWorld.load(str(folder)).backend_name.startswith("onnx")
+    monkeypatch.setitem(sys.modules, "onnx", None)  # as on a machine that has what training needs and no more
+    shards, out = str(tmp_path / "mine" / "data"), str(tmp_path / "more")
+    more = module.train("distill", shards, out, preset_name="test", minutes=0.02, init=str(folder))
+    assert "onnx" in more["unfinished"] and load_model(tmp_path / "more" / "model").config == CONFIG
 
 
 def test_batches_take_up_shards_that_are_recorded_meanwhile(tmp_path, monkeypatch) -> None:

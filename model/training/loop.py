@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,6 +55,10 @@ class LoopConfig:
     """Processes that make batches; 0: a thread of this one, which is all that a CPU's training can eat."""
     compiled: str | None = None
     """What `torch.compile` makes kernels with; None for inductor on a GPU and nothing on a CPU, which gains nothing."""
+
+    def slowed(self, rate: float) -> LoopConfig:
+        """The same with learning rates of so many times these: for weights that are not fresh."""
+        return replace(self, matrix_rate=self.matrix_rate * rate, other_rate=self.other_rate * rate)
 
 
 ACCELERATOR_BATCH, SPARE_CORES = 40, 3
