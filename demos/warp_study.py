@@ -96,7 +96,7 @@ def regions(data: Path, model: str, windows: int, seed: int) -> dict[str, dict[s
     b = len(batch.turn)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(b, 1, 3, *config.size, generator=generator)
-    context = conditions(batch, config.history, torch.zeros(b), generator).context
+    context = conditions(batch, network, torch.zeros(b), generator).context
     none, ages = torch.zeros(b, 1), causal_ages(b, 1, config.memory, torch.device("cpu"))
     dreamed = network(noise, none, torch.full_like(none, 1 / config.steps), context, ages).frame[:, 0].clamp(-1, 1)
 

@@ -22,7 +22,7 @@ from reverie.model.training.loop import LoopConfig
 from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, texture_distance
 from reverie.model.training.phases import PHASES, distill_losses, last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
-from reverie.model.training.rollout import dream, rollout, with_own_past
+from reverie.model.training.rollout import conditions, dream, rollout, with_own_past
 from reverie.model.training.shards import Shard, ShardWriter
 from reverie.model.weights import load_model
 from reverie.model.world_model import Prediction, WorldModel
@@ -125,8 +125,8 @@ def test_blur_costs_texture_and_a_shift_does_not() -> None:
     grain = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
     shifted = grain.roll((1, 1), (-2, -1))
     blurred = torch.nn.functional.avg_pool2d(grain, 3, stride=1, padding=1)
-    assert texture_distance(grain, grain) == 0
-    assert texture_distance(shifted, grain) < 0.5 * texture_distance(blurred, grain)
+    assert texture_distance(grain, grain, grain) == 0
+    assert texture_distance(shifted, grain, grain) < 0.5 * texture_distance(blurred, grain, grain)
     assert haar_distance(shifted - grain) > haar_distance(blurred - grain)  # which is why it is needed
 
 
@@ -167,13 +167,40 @@ def test_the_truth_has_no_loss_and_anything_else_has(shards) -> None:
         assert float(loss) > 0.5, name
 
 
+def test_detail_is_asked_for_where_there_was_some() -> None:
+    grain = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
+    smooth = torch.full_like(grain, grain.mean())
+    lattice = smooth.clone()
+    lattice[..., ::2, ::2] += 0.25
+    unseen = torch.zeros_like(grain)
+    assert texture_distance(smooth, grain, unseen) < 0.1 * texture_distance(lattice, grain, unseen)
+    assert texture_distance(lattice, grain, grain) < texture_distance(smooth, grain, grain)
+
+
+def test_the_known_frame_turns_beneath_the_screen(shards) -> None:
+    model = WorldModel(CONFIG)
+    overlay = torch.zeros(CONFIG.size)
+    overlay[-4:] = 1
+    model.learn_screen({CONFIG.size: overlay})
+    batch = ShardSet([shards], CONFIG).batch(np.random.default_rng(1), 2, 3, 0.0)
+    still, right = torch.zeros_like(batch.turn), torch.zeros_like(batch.turn)
+    right[..., 1] = 40.0
+    generator = torch.Generator().manual_seed(0)
+    given = conditions(batch._replace(turn=still), model, torch.zeros(2), generator)
+    assert torch.allclose(given.known, given.before, atol=1e-6)
+    known = conditions(batch._replace(turn=right), model, torch.zeros(2), generator).known
+    assert torch.equal(known[..., -4:, :], given.before[..., -4:, :])
+    assert (known[..., :-4, -8:] == 0).all()  # what the turn brings into view was not known
+    assert (known[..., :-4, :8] != 0).float().mean() > 0.9
+
+
 def test_edits_are_not_asked_for() -> None:
     frames = torch.rand(1, 2, 3, 16, 16)
     target = frames.clone()
     target[:, 1] += 1
-    usable = frame_losses(frames, target, frames, torch.tensor([[1.0, 0.0]]))
+    usable = frame_losses(frames, target, frames, frames, torch.tensor([[1.0, 0.0]]))
     assert float(usable["frame"]) == 0
-    both = frame_losses(frames, target, frames, torch.tensor([[1.0, 1.0]]))
+    both = frame_losses(frames, target, frames, frames, torch.tensor([[1.0, 1.0]]))
     assert float(both["frame"]) > 0.5
 
 

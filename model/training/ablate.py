@@ -201,12 +201,12 @@ def held_loss(model: WorldModel, windows: Batch, device: torch.device) -> float:
         batch = Batch(*part).to(device)
         b, t = batch.action.shape[:2]
         generator = torch.Generator(device).manual_seed(HELD_SEED)
-        given = conditions(batch, config.history, torch.zeros(b, device=device), generator)
+        given = conditions(batch, model, torch.zeros(b, device=device), generator)
         noise = torch.randn(given.target.shape, generator=generator, device=device)
         level = torch.zeros(b, t, device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16):
             out = model(noise, level, level + 1, given.context, causal_ages(b, t, config.memory, device))
-        parts = frame_losses(out.frame.float(), given.target, given.before, torch.ones_like(level))
+        parts = frame_losses(out.frame.float(), given.target, given.before, given.known, torch.ones_like(level))
         total += float(sum(WEIGHTS[name] * value for name, value in parts.items()))
     return total / len(windows.action)
 

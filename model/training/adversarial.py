@@ -71,7 +71,7 @@ class AdversarialLosses:
         if done >= BEGIN:
             usable = ~batch.edited.flatten()
             dreamed, true, before = (
-                item.flatten(0, 1)[usable] for item in (answer.out.frame.float(), answer.target, answer.before)
+                item.flatten(0, 1)[usable] for item in (answer.out.frame.float(), answer.target, answer.given.before)
             )
             self.learn(true, dreamed.detach(), before)
             weight = self.weight * min(1.0, (done - BEGIN) / (FULL - BEGIN))

@@ -22,6 +22,8 @@ CHANGED_WEIGHT = 2.0
 out: a slot that was chosen or a block that was placed is little of the picture, and all that happened."""
 FEWEST_CHANGED = 0.02
 """Share of the picture that changed pixels are taken to be at least."""
+REGAINED = 1.25
+"""How much more detail than the frame before a frame is asked for where the truth has it."""
 LOWEST_ERROR = 1e-5
 """Mean squared error, of frames in 0..1, below which a frame is as good as right: 50 dB."""
 TRAVEL_KNEE = 0.01
@@ -46,28 +48,30 @@ def haar_distance(error: Tensor, levels: int = 3) -> Tensor:
     return total
 
 
-def texture_distance(predicted: Tensor, target: Tensor, levels: int = 2, pool: int = 4) -> Tensor:
+def texture_distance(predicted: Tensor, target: Tensor, known: Tensor, levels: int = 2, pool: int = 4) -> Tensor:
     """How much the amount of detail differs, place by place, whatever that detail is: [b] for frames [b, 3, h, w].
 
     Mean absolute Haar coefficients over neighbourhoods of `pool` of them, so that texture that lies a pixel off costs
     nothing here and blur costs what it blurs: statistics of textures as in Portilla and Simoncelli (2000), local.
+    Only so much detail is asked for as `known`, the frame before brought to its new place, had there, and REGAINED of
+    it: whoever is asked for the detail of what was never seen paints lattices.
     """
     total = predicted.new_zeros(predicted.shape[0])
     for _ in range(levels):
-        bands = haar(predicted), haar(target)
-        predicted, target = (band[:, :3] / 2 for band in bands)
-        amounts = [functional.avg_pool2d(band[:, 3:].abs(), pool) for band in bands]
-        total = total + (amounts[0] - amounts[1]).abs().mean((1, 2, 3))
+        bands = haar(predicted), haar(target), haar(known)
+        predicted, target, known = (band[:, :3] / 2 for band in bands)
+        amount, wanted, had = (functional.avg_pool2d(band[:, 3:].abs(), pool) for band in bands)
+        total = total + (amount - torch.minimum(wanted, REGAINED * had)).abs().mean((1, 2, 3))
     return total
 
 
-def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, weight: Tensor) -> dict[str, Tensor]:
+def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, known: Tensor, weight: Tensor) -> dict[str, Tensor]:
     """Absolute plus squared error of all and of changed pixels, the logarithm of the squared error, the Haar distance
     and the texture distance.
 
     The logarithm is what a mean of PSNRs is made of: a tenth less error counts the same in a frame where nothing moves,
-    which must stay exactly as it is, as in one that is all new. Frames [b, t, 3, h, w]; `weight` [b, t] multiplies each
-    frame's share.
+    which must stay exactly as it is, as in one that is all new. Frames [b, t, 3, h, w], `before` and `known` as in
+    `reverie.model.training.rollout.Conditions`; `weight` [b, t] multiplies each frame's share.
     """
     error = predicted - target
     wrong = (error.abs() + error.square()).mean(2)
@@ -75,7 +79,8 @@ def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, weight: Tens
     share = changed.mean((2, 3)).clamp(min=FEWEST_CHANGED)
     pixels = wrong.mean((2, 3)) + CHANGED_WEIGHT * (wrong * changed).mean((2, 3)) / share
     detail = haar_distance(error.flatten(0, 1)).unflatten(0, error.shape[:2])
-    texture = texture_distance(predicted.flatten(0, 1), target.flatten(0, 1)).unflatten(0, error.shape[:2])
+    frames = (frame.flatten(0, 1) for frame in (predicted, target, known))
+    texture = texture_distance(*frames).unflatten(0, error.shape[:2])
     nepers = (error.square().mean((2, 3, 4)) / 4 + LOWEST_ERROR).log() / 2
     parts = {"frame": pixels, "nepers": nepers, "haar": detail, "texture": texture}
     total = weight.sum().clamp(min=1e-6)

@@ -19,7 +19,7 @@ from reverie.model.training.loop import LOG, LoopConfig, Losses, Processes, run_
 from reverie.model.training.lora import ADAPTER, adapter_weights, add_adapters, merge_adapters
 from reverie.model.training.losses import fact_losses, frame_losses
 from reverie.model.training.pictures import sheet, write_png
-from reverie.model.training.rollout import conditions, dream, rollout, with_own_past
+from reverie.model.training.rollout import Conditions, conditions, dream, rollout, with_own_past
 from reverie.model.weights import STUDENT, TEACHER, load_model, save_model
 from reverie.model.world_model import Context, Prediction, WorldModel, causal_ages
 
@@ -71,7 +71,7 @@ def dynamics_losses(model: WorldModel, batch: Batch, generator: torch.Generator)
     config = model.config
     b, t = batch.action.shape[:2]
     device = batch.action.device
-    given = conditions(batch, config.history, random_context_noise(b, generator, device), generator)
+    given = conditions(batch, model, random_context_noise(b, generator, device), generator)
     level = random_levels((b, t), config.finest, generator, device)
     noise = torch.randn(given.target.shape, generator=generator, device=device)
     z = flow.noised(given.target, noise, level)
@@ -83,7 +83,7 @@ def dynamics_losses(model: WorldModel, batch: Batch, generator: torch.Generator)
         causal_ages(b, t, config.memory, device),
     )
     weight = flow.ramp(level) * usable_frames(batch)
-    losses = frame_losses(out.frame.float(), given.target, given.before, weight)
+    losses = frame_losses(out.frame.float(), given.target, given.before, given.known, weight)
     return {**losses, **fact_losses(out, batch, config)}
 
 
@@ -109,11 +109,13 @@ class Answer(NamedTuple):
 
     out: Prediction
     target: Tensor
-    before: Tensor
+    given: Conditions
 
     def losses(self, batch: Batch, config: ModelConfig) -> dict[str, Tensor]:
         """All that is minimised about it."""
-        frame = frame_losses(self.out.frame.float(), self.target, self.before, usable_frames(batch))
+        frame = frame_losses(
+            self.out.frame.float(), self.target, self.given.before, self.given.known, usable_frames(batch)
+        )
         return {**frame, **fact_losses(self.out, batch, config)}
 
 
@@ -133,8 +135,8 @@ def student_answer(
     taught = float(torch.rand((), generator=generator, device=device)) < TEACHER_TARGETS
     ages = causal_ages(b, t, config.memory, device)
     clean = torch.zeros(b, device=device)
-    true = conditions(batch, config.history, clean, generator)
-    given = conditions(mixed, config.history, clean, generator) if own else true
+    true = conditions(batch, model, clean, generator)
+    given = conditions(mixed, model, clean, generator) if own else true
     level = torch.randint(0, steps, (b, t), generator=generator, device=device) / steps
     size = torch.full_like(level, 1 / steps)
     noise = torch.randn(true.target.shape, generator=generator, device=device)
@@ -144,7 +146,7 @@ def student_answer(
         taught_by = teacher_path(teacher, noise[own:], rest, ages[own:])
         target = torch.cat((target[:own], taught_by))
     z = flow.noised(target, noise, level)
-    return Answer(model(z, level, size, given.context, ages), target, given.before)
+    return Answer(model(z, level, size, given.context, ages), target, given)
 
 
 def distill_losses(teacher: WorldModel | None, steps: int, own_past: float = OWN_PAST) -> Losses:

@@ -22,6 +22,8 @@ class Conditions(NamedTuple):
     """[b, t, 3, h, w] in -1..1."""
     before: Tensor
     """[b, t, 3, h, w]: the newest past frame of each target."""
+    known: Tensor
+    """[b, t, 3, h, w]: the same, turned with the camera beneath the overlay; grey where nothing of it comes to lie."""
 
 
 def stack_past(frames: Tensor, ticks: int, history: tuple[int, ...]) -> Tensor:
@@ -30,8 +32,17 @@ def stack_past(frames: Tensor, ticks: int, history: tuple[int, ...]) -> Tensor:
     return torch.stack([frames[:, first - age : first - age + ticks] for age in history], dim=2)
 
 
-def conditions(batch: Batch, history: tuple[int, ...], noise: Tensor, generator: torch.Generator) -> Conditions:
-    """The batch with Gaussian noise of `noise` [b] in its past frames."""
+def turned(before: Tensor, batch: Batch, overlay: Tensor, field_of_view: float) -> Tensor:
+    """`Conditions.known` of the frames `before` [b, t, 3, h, w] with an `overlay` [h, w]."""
+    b, size = len(before), batch.past.shape[2:4]
+    grid = geometry.rotation_grid(batch.pitch.flatten(), batch.turn.flatten(0, 1), size, field_of_view)
+    moved = geometry.pick(before.flatten(0, 1), grid) * geometry.inside(grid)
+    return torch.where(overlay > 0, before, moved.unflatten(0, (b, -1)))
+
+
+def conditions(batch: Batch, model: WorldModel, noise: Tensor, generator: torch.Generator) -> Conditions:
+    """The batch as `model` wants it, with Gaussian noise of `noise` [b] in its past frames."""
+    config, history = model.config, model.config.history
     frames = to_unit(batch.past)
     ticks = batch.action.shape[1]
     spoiled = frames
@@ -48,7 +59,9 @@ def conditions(batch: Batch, history: tuple[int, ...], noise: Tensor, generator:
         way=batch.way,
         pace=batch.pace,
     )
-    return Conditions(context, frames[:, -ticks:], stack_past(frames, ticks, (1,))[:, :, 0])
+    before = stack_past(frames, ticks, (1,))[:, :, 0]
+    known = turned(before, batch, model.screen(batch.past.shape[2:4]), config.field_of_view)
+    return Conditions(context, frames[:, -ticks:], before, known)
 
 
 class _Pass:

@@ -64,8 +64,8 @@ class ShortcutLosses:
             for mine, theirs in zip(self.slow.parameters(), model.parameters()):
                 mine.lerp_(theirs, 1 - SLOW_DECAY)
         _, mixed = with_own_dreams(model, batch, 1, self.own_past, generator)
-        given = conditions(mixed, config.history, torch.zeros(b, device=device), generator)
-        target = conditions(batch, config.history, torch.zeros(b, device=device), generator).target
+        given = conditions(mixed, model, torch.zeros(b, device=device), generator)
+        target = conditions(batch, model, torch.zeros(b, device=device), generator).target
         ages = causal_ages(b, t, config.memory, device)
         level = random_levels((b, t), config.finest, generator, device)
         size = torch.full_like(level, 1 / config.finest)
@@ -82,6 +82,6 @@ class ShortcutLosses:
         out = model(z, level, size, given.context, ages)
         weight = flow.ramp(level) * usable_frames(batch)
         return {
-            **frame_losses(out.frame.float(), target, given.before, weight),
+            **frame_losses(out.frame.float(), target, given.before, given.known, weight),
             **fact_losses(out, batch, config),
         }

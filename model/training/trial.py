@@ -90,14 +90,14 @@ class Arm:
         config: ModelConfig = self.model.config
         b, t = batch.action.shape[:2]
         device = batch.action.device
-        given = conditions(self.seen(batch), config.history, random_context_noise(b, generator, device), generator)
+        given = conditions(self.seen(batch), self.model, random_context_noise(b, generator, device), generator)
         level = random_levels((b, t), config.finest, generator, device)
         noise = torch.randn(given.target.shape, generator=generator, device=device)
         z = flow.noised(given.target, noise, level)
         out = model(z, level, 1 - level, given.context, causal_ages(b, t, config.memory, device))
         usable, frame = usable_frames(batch), out.frame.float()
         if self.tokenizer is None:
-            parts = frame_losses(frame, given.target, given.before, usable)
+            parts = frame_losses(frame, given.target, given.before, given.known, usable)
         else:
             error = frame - given.target
             parts = {"frame": masked_mean((error.abs() + error.square()).mean((2, 3, 4)), usable)}
