@@ -87,7 +87,7 @@ def test_losses_of_students_fall(shards: Path) -> None:
         model.load_state_dict(start.state_dict())
         method = torch.optim.AdamW(model.parameters(), lr=1e-3)
         values = []
-        for _ in range(16):
+        for _ in range(32):
             loss = total_loss(losses(model.train(), batch, torch.Generator().manual_seed(2)))
             method.zero_grad()
             loss.backward()

@@ -154,11 +154,13 @@ def test_dreams_in_a_batch_are_the_dreams_alone(tiny_dream: dict[str, Any]) -> N
     envs.action_space.seed(0)
     for _ in range(6):
         actions = envs.action_space.sample()
+        for index, env in enumerate(alone):  # rounding would grow tenfold a tick in a dream of random weights
+            np.testing.assert_array_equal(env.restore(envs.snapshot(index)), frames[index])
         frames, *_ = envs.step(actions)
         singles = np.stack([env.step(action)[0] for env, action in zip(alone, actions)])
         off = np.abs(frames.astype(int) - singles)
         # Only rounding may differ; where a source lies on the line between two pixels, that picks the other one.
-        assert (off.max(axis=-1) > 2).mean() < 0.01, "batching may only change the rounding"
+        assert (off.max(axis=-1) > 2).mean() < 0.002, "batching may only change the rounding"
     assert len({frame.tobytes() for frame in frames}) == 3
 
 
