@@ -79,10 +79,9 @@ def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, known: Tenso
     share = changed.mean((2, 3)).clamp(min=FEWEST_CHANGED)
     pixels = wrong.mean((2, 3)) + CHANGED_WEIGHT * (wrong * changed).mean((2, 3)) / share
     detail = haar_distance(error.flatten(0, 1)).unflatten(0, error.shape[:2])
-    frames = (frame.flatten(0, 1) for frame in (predicted, target, known))
-    texture = texture_distance(*frames).unflatten(0, error.shape[:2])
+    texture = texture_distance(predicted.flatten(0, 1), target.flatten(0, 1), known.flatten(0, 1))
     nepers = (error.square().mean((2, 3, 4)) / 4 + LOWEST_ERROR).log() / 2
-    parts = {"frame": pixels, "nepers": nepers, "haar": detail, "texture": texture}
+    parts = {"frame": pixels, "nepers": nepers, "haar": detail, "texture": texture.unflatten(0, error.shape[:2])}
     total = weight.sum().clamp(min=1e-6)
     return {name: (weight * part).sum() / total for name, part in parts.items()}
 

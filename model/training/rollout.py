@@ -34,8 +34,8 @@ def stack_past(frames: Tensor, ticks: int, history: tuple[int, ...]) -> Tensor:
 
 def turned(before: Tensor, batch: Batch, overlay: Tensor, field_of_view: float) -> Tensor:
     """`Conditions.known` of the frames `before` [b, t, 3, h, w] with an `overlay` [h, w]."""
-    b, size = len(before), batch.past.shape[2:4]
-    grid = geometry.rotation_grid(batch.pitch.flatten(), batch.turn.flatten(0, 1), size, field_of_view)
+    b, (height, width) = len(before), overlay.shape
+    grid = geometry.rotation_grid(batch.pitch.flatten(), batch.turn.flatten(0, 1), (height, width), field_of_view)
     moved = geometry.pick(before.flatten(0, 1), grid) * geometry.inside(grid)
     return torch.where(overlay > 0, before, moved.unflatten(0, (b, -1)))
 
@@ -60,7 +60,8 @@ def conditions(batch: Batch, model: WorldModel, noise: Tensor, generator: torch.
         pace=batch.pace,
     )
     before = stack_past(frames, ticks, (1,))[:, :, 0]
-    known = turned(before, batch, model.screen(batch.past.shape[2:4]), config.field_of_view)
+    height, width = batch.past.shape[2:4]
+    known = turned(before, batch, model.screen((height, width)), config.field_of_view)
     return Conditions(context, frames[:, -ticks:], before, known)
 
 
