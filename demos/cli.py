@@ -265,6 +265,7 @@ def clips(options: ClipsOptions) -> Mapping[str, Any]:
 
 def train(options: TrainOptions) -> Mapping[str, Any]:
     """Runs `reverie train`."""
+    asked: dict[str, Any] = {} if options.rate is None else {"rate": options.rate}
     if options.phase == "finetune":
         from reverie.demos.finetune import finetune
 
@@ -279,8 +280,8 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
             replay_share=options.replay_share,
             held=options.held,
             judged_windows=options.judged,
-            rate=0.4 if options.rate is None else options.rate,
             rank=options.low_rank,
+            **asked,
         )
     from reverie.demos.train import train as run
 
@@ -293,7 +294,7 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
         resume=options.resume,
         seed=options.seed,
         init=options.init,
-        rate=1.0 if options.rate is None else options.rate,
+        **asked,
     )
 
 

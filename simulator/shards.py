@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 SHAPES_EVERY = 4
+"""One shard in so many is of another shape than the usual one."""
 
 
 @dataclass(frozen=True, slots=True)

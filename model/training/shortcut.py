@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from reverie.model import flow
+from reverie.model.step import to_unit
 from reverie.model.training.data import Batch
 from reverie.model.training.losses import fact_losses, frame_losses
 from reverie.model.training.phases import OWN_PAST, random_levels, usable_frames, with_own_dreams
@@ -65,7 +66,7 @@ class ShortcutLosses:
                 mine.lerp_(theirs, 1 - SLOW_DECAY)
         _, mixed = with_own_dreams(model, batch, 1, self.own_past, generator)
         given = conditions(mixed, model, torch.zeros(b, device=device), generator)
-        target = conditions(batch, model, torch.zeros(b, device=device), generator).target
+        target = to_unit(batch.past[:, -t:])
         ages = causal_ages(b, t, config.memory, device)
         level = random_levels((b, t), config.finest, generator, device)
         size = torch.full_like(level, 1 / config.finest)
