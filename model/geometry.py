@@ -18,6 +18,8 @@ FAR_OUTSIDE = 8.0
 """Where, in units of the sampling grid, points that cannot be in the frame are left."""
 SOFTENED = 0.25
 """Share of bilinear mixing in `redraw`: with less, a frame that is redrawn for ever would grow ripples."""
+HORIZON = 10.0
+"""How many times as steep the second of `heights` is at the horizon."""
 SAME_SURFACE, SAME_SURFACE_SHARE = 0.25, 0.1
 """Depths that differ by less than this many metres, plus this share of them, are of one surface."""
 
@@ -90,6 +92,19 @@ def rotation_grid(pitch: Tensor, turn: Tensor, size: tuple[int, int], field_of_v
     rays = pixel_rays(height, width, field_of_view, device=pitch.device)
     moved = _product(rays.reshape(1, -1, 3), turn_back(pitch, turn).transpose(1, 2))
     return project(moved, size, field_of_view).reshape(-1, height, width, 2)
+
+
+def heights(pitch: Tensor, size: tuple[int, int], field_of_view: float, step: int = 1) -> Tensor:
+    """Which way is down: [b, 2, h/step, w/step] for cameras pitched by `pitch` [b], of every `step`-th square of a
+    frame of `size`.
+
+    The sine of the angle below the horizon, and the same so steep that it tells the ground's side from the sky's.
+    """
+    rays = pixel_rays(*size, field_of_view, step, pitch.device)
+    rays = rays / rays.norm(dim=-1, keepdim=True)
+    angle = torch.deg2rad(pitch)[:, None, None]
+    sine = torch.cos(angle) * rays[..., 1] + torch.sin(angle) * rays[..., 2]
+    return torch.stack((sine, torch.tanh(HORIZON * sine)), dim=1)
 
 
 def warp(frames: Tensor, grid: Tensor) -> Tensor:

@@ -72,8 +72,9 @@ def fingerprint(folder: Path) -> str:
 def load_model(folder: Path, file: str = STUDENT) -> WorldModel:
     """The network in a model folder, in float32 on the CPU. Raises ModelError."""
     from safetensors.torch import load_file
+    from torch.nn import functional
 
-    from reverie.model.world_model import WorldModel
+    from reverie.model.world_model import HEIGHTS, WorldModel
 
     model = WorldModel(load_config(folder))
     path = folder / file
@@ -84,6 +85,9 @@ def load_model(folder: Path, file: str = STUDENT) -> WorldModel:
     if "overlay" in tensors:  # weights that know one shape of frames take that one's overlay for all
         for name, known in model.overlays(tensors["overlay"].float()).items():
             tensors.setdefault(name, known)
+    missing = model.head.join.in_channels - tensors["head.join.weight"].shape[1] if "head.join.weight" in tensors else 0
+    if missing == HEIGHTS:  # weights that were never told where the horizon is
+        tensors["head.join.weight"] = functional.pad(tensors["head.join.weight"], (0, 0, 0, 0, 0, HEIGHTS))
     try:
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
     except RuntimeError as error:

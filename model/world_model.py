@@ -71,6 +71,8 @@ class Prediction(NamedTuple):
 CANDIDATES = 5
 """Of each pixel: the frame before moved, by its nearest pixels and by mixing neighbours, the frame before, paint, and
 the earlier view moved."""
+HEIGHTS = 2
+"""Channels of `geometry.heights`."""
 PICKED_FIRST, KEY_FIRST = 6.0, 3.0
 """Head starts, in logits, of the nearest pixels of the moved frame and of the earlier view among the candidates."""
 DECIDED = 2.0
@@ -86,6 +88,9 @@ EXCLUDED = 12.0
 
 PACE_SCALE = 3.0
 """What a pace in metres a tick, cut off at one, is multiplied by on its way into the network."""
+PITCH_DOUBT = 2.0
+"""Standard deviation, in degrees, of what training gets wrong about the pitch that says where the horizon is: at play
+it may have been read off a picture."""
 FIRST_DEPTH = 2.5
 """Logarithm of 1 + metres that an untrained model takes everything to be away."""
 DEPTH_RANGE = (0.1, 5.0)
@@ -116,7 +121,7 @@ class DetailHead(nn.Module):
         self.colours = 3 * config.cell**2
         self.choices = CANDIDATES * config.cell**2
         self.spread = nn.Linear(config.width, c * side**2)
-        self.join = nn.Conv2d(c + 4 * self.colours + 3, c, 1)
+        self.join = nn.Conv2d(c + 4 * self.colours + 3 + HEIGHTS, c, 1)
         self.convolve = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for _ in range(3))
         self.out = nn.Conv2d(c, self.colours + self.choices + 3, 1)
         nn.init.normal_(self.out.weight, std=0.01)
@@ -126,8 +131,11 @@ class DetailHead(nn.Module):
         bias[-1] = FIRST_DEPTH
         self.out.bias = nn.Parameter(bias)  # an untrained model moves the frame before with the camera
 
-    def forward(self, tokens: Tensor, pictures: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Draws from tokens [b, p, d], four pictures [b, 12, h, w] and three masks [b, 3, h, w].
+    def forward(
+        self, tokens: Tensor, pictures: Tensor, masks: Tensor, heights: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draws from tokens [b, p, d], four pictures [b, 12, h, w], three masks [b, 3, h, w] and `geometry.heights` of
+        the cells [b, 2, h/cell, w/cell].
 
         Returns a painted picture [b, 3, h, w], the candidates' logits [b, CANDIDATES, h, w], flow [b, h/cell, w/cell,
         2] and log depth [b, h/cell, w/cell].
@@ -135,7 +143,7 @@ class DetailHead(nn.Module):
         cell, side = self.config.cell, self.config.patch // self.config.cell
         rows = pictures.shape[-2] // self.config.patch
         spread = rearrange(self.spread(tokens), "b (r c) (d i j) -> b d (r i) (c j)", r=rows, i=side, j=side)
-        given = (spread, functional.pixel_unshuffle(pictures, cell), functional.avg_pool2d(masks, cell))
+        given = (spread, functional.pixel_unshuffle(pictures, cell), functional.avg_pool2d(masks, cell), heights)
         x = self.join(torch.cat(given, dim=1))
         for layer in self.convolve:
             x = x + layer(functional.silu(x))
@@ -228,8 +236,12 @@ class WorldModel(nn.Module):
         if not self.training:
             travel = _settled(travel, 1.0, STILL_METRES)
         pictures = torch.cat((noised, turned, before, key_turned), dim=1)
+        after = pitch + turn[:, 0]
+        if self.training:
+            after = after + PITCH_DOUBT * torch.randn_like(after)
+        heights = geometry.heights(after, size_in_pixels, field, config.cell)
         masks = torch.cat((seen, key_seen, overlay), dim=1)
-        painted, logits, flow, depth = self.head(x.flatten(0, 1), pictures, masks)
+        painted, logits, flow, depth = self.head(x.flatten(0, 1), pictures, masks, heights)
         metres = depth.clamp(*DEPTH_RANGE).expm1()
         moved = travel.flatten(0, 1)
         shift, _ = geometry.travel_shift(metres, pitch, turn, moved, size_in_pixels, field)
@@ -312,7 +324,9 @@ class WorldModel(nn.Module):
     def _controls(context: Context) -> Tensor:
         """The action with its camera clipped to ±1, the camera's real motion at two scales, and the pace [b, t, 33].
 
-        The pitch is left out: the picture must tell it, so that a dream can start from a picture alone.
+        The pitch is left out: the picture must tell it, so that a dream can start from a picture alone. Only the head,
+        which says nothing about it, is told where the horizon is: what is new is sky above it and ground below, however
+        little is left of the picture.
         """
         action = context.action
         first = ACTION_INDEX["cameraX"]

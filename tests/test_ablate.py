@@ -17,11 +17,18 @@ from reverie.demos import scaling
 from reverie.model import flow
 from reverie.model.config import preset
 from reverie.model.training import ablate, heldout
-from reverie.model.training.adversarial import AdversarialLosses, critic_loss
+from reverie.model.training.adversarial import (
+    QUIET_STEPS,
+    RISING_STEPS,
+    AdversarialLosses,
+    critic_loss,
+    seen_by_critic,
+)
 from reverie.model.training.data import Batch, ShardSet
-from reverie.model.training.losses import total_loss
-from reverie.model.training.phases import distill_losses
+from reverie.model.training.long_dreams import SLICE_TICKS, LongDreams, longest_ticks
+from reverie.model.training.losses import WEIGHTS, total_loss
 from reverie.model.training.shortcut import ShortcutLosses, random_steps, shortcut_target
+from reverie.model.training.student import distill_losses
 from reverie.model.weights import STUDENT, TEACHER, save_model
 from reverie.model.world_model import WorldModel
 from reverie.simulator.shards import ShardPlan, write_shard
@@ -107,31 +114,78 @@ def test_shortcut_teacher_follows_its_student(shards: Path) -> None:
     assert all(weight.grad is None for weight in losses.slow.parameters())
 
 
-def test_critic_learns_to_tell_frames_apart() -> None:
+def critic_of(shards: Path) -> AdversarialLosses:
+    return AdversarialLosses(None, 1, LongDreams(ShardSet([shards], CONFIG), 2, 0, torch.device("cpu")), 0.0)
+
+
+def test_critic_learns_to_tell_frames_apart(shards: Path) -> None:
     torch.manual_seed(0)
-    losses = AdversarialLosses(None, 1)
-    true, dreamed = torch.rand(4, 3, *CONFIG.size), torch.rand(4, 3, *CONFIG.size) * 0.1
-    spent = [losses.learn(true, dreamed, true) for _ in range(30)]
+    losses, generator, pitch, nothing = critic_of(shards), torch.Generator(), torch.zeros(4), torch.zeros(CONFIG.size)
+    true, dreamed = (
+        seen_by_critic(torch.rand(4, 3, *CONFIG.size) * much, pitch, nothing, CONFIG.field_of_view) for much in (1, 0.1)
+    )
+    spent = [losses.learn(true, dreamed, generator) for _ in range(30)]
     assert spent[-1] < 0.7 * spent[0]
-    assert losses.critic(true, true).mean() > losses.critic(dreamed, true).mean()
-    assert critic_loss(torch.tensor([2.0]), torch.tensor([-2.0])) == 0
+    for one, two in zip(losses.critic(true), losses.critic(dreamed)):
+        assert one.mean() > two.mean(), "patches of every size tell"
+    sure, wrong = [torch.tensor([20.0])], [torch.tensor([-20.0])]
+    assert critic_loss(sure, wrong) < 1e-6 < critic_loss(wrong, sure)
 
 
-def test_critic_is_heard_in_the_second_half_only(shards: Path) -> None:
+def test_critic_does_not_see_what_is_painted_on_the_screen() -> None:
+    frames, overlay = torch.rand(2, 3, *CONFIG.size), torch.zeros(CONFIG.size)
+    overlay[20:] = 1
+    other = torch.where(overlay > 0, -frames, frames)
+    one, two = (seen_by_critic(item, torch.zeros(2), overlay, CONFIG.field_of_view) for item in (frames, other))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, seen_by_critic(frames, torch.zeros(2), 0 * overlay, CONFIG.field_of_view))
+
+
+def test_critic_is_quiet_at_first_and_pulls_as_told(shards: Path) -> None:
     torch.manual_seed(0)
-    batch, model = batch_of(shards), WorldModel(CONFIG)
-    seen = batch.action.shape[0] * batch.action.shape[1]
-    losses = AdversarialLosses(None, 4 * seen, 0.0)
-    plain = distill_losses(None, 1, 0.0)
-    apart = []
-    for turn in range(4):
-        generators = (torch.Generator().manual_seed(turn) for _ in range(2))
-        one, other = (
-            way(model.train(), batch, generator)["frame"] for way, generator in zip((losses, plain), generators)
-        )
-        apart.append(abs(float((one - other).detach())) > 1e-6)
-    assert apart == [False, False, False, True], "it begins to learn at half the frames, and is heard soon after"
-    assert all(weight.grad is None or not weight.requires_grad for weight in losses.critic.parameters())
+    batch, model, losses = batch_of(shards), WorldModel(CONFIG).train(), critic_of(shards)
+    generator = torch.Generator().manual_seed(0)
+    for asked, heard in ((0, 0.0), (QUIET_STEPS, 0.0), (QUIET_STEPS + RISING_STEPS, 1.0)):
+        losses.asked = asked
+        parts = losses(model, batch, generator)
+        (gradient,) = torch.autograd.grad(parts["critic"], [model.head.out.weight], retain_graph=True)
+        assert (float(gradient.abs().max()) > 0) == (heard > 0)
+    assert set(parts) <= set(WEIGHTS) and all(bool(torch.isfinite(value)) for value in parts.values())
+    assert losses.pull > 0
+    total_loss(parts).backward()
+    assert all(weight.grad is not None for weight in model.head.parameters())
+
+
+def test_critic_is_not_heard_where_recordings_are_short(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reverie.model.training.long_dreams.SLICE_TICKS", 10_000)
+    torch.manual_seed(0)
+    batch, model, losses = batch_of(shards), WorldModel(CONFIG).train(), critic_of(shards)
+    spent = []
+    for way in (losses, distill_losses(None, 1, 0.0)):
+        torch.manual_seed(1)
+        parts = way(model, batch, torch.Generator().manual_seed(1))
+        spent.append({name: float(value.detach()) for name, value in parts.items()})
+    assert spent[0] == spent[1]
+
+
+def test_long_dreams_go_on_from_themselves(shards: Path) -> None:
+    torch.manual_seed(0)
+    model, found = WorldModel(CONFIG), ShardSet([shards], CONFIG)
+    dreams, generator = LongDreams(found, 1, 0, torch.device("cpu")), torch.Generator().manual_seed(0)
+    assert dreams.ticks == longest_ticks(found) > 0 and dreams.ticks % SLICE_TICKS == 0
+    past: dict[int, torch.Tensor] = {}
+    for _ in range(40):
+        reached = list(dreams.reached)
+        batch, true = dreams.go_on(model, 1, generator)
+        assert batch.past.shape[1] == CONFIG.past + SLICE_TICKS and true.shape[1] == SLICE_TICKS
+        moved = [index for index, (one, two) in enumerate(zip(reached or [0] * 5, dreams.reached)) if one != two]
+        if len(moved) == 1 and dreams.reached[moved[0]]:
+            index = moved[0]
+            if dreams.reached[index] > SLICE_TICKS:
+                assert torch.equal(batch.past[0, : CONFIG.past], past[index]), "the dream before is the past now"
+            past[index] = batch.past[0, -CONFIG.past :]
+    assert past, "some dream went on"
+    assert model.training
 
 
 def test_velocity_and_clean_frames_are_one_line_apart(shards: Path) -> None:

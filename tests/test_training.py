@@ -20,10 +20,11 @@ from reverie.model.training import data
 from reverie.model.training.data import Batch, ShardSet, camera_motion
 from reverie.model.training.loop import LoopConfig
 from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, texture_distance
-from reverie.model.training.phases import PHASES, distill_losses, last_record, train_phase
+from reverie.model.training.phases import PHASES, last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, dream, rollout, with_own_past
 from reverie.model.training.shards import Shard, ShardWriter
+from reverie.model.training.student import distill_losses
 from reverie.model.weights import load_model
 from reverie.model.world_model import Prediction, WorldModel
 from reverie.simulator.errors import ReverieError

@@ -28,7 +28,7 @@ from reverie.model import flow
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.training import trial
-from reverie.model.training.adversarial import WEIGHT, AdversarialLosses
+from reverie.model.training.adversarial import AdversarialLosses
 from reverie.model.training.data import Batch, ShardSet, find_overlay
 from reverie.model.training.heldout import (
     HELD_SEED,
@@ -45,12 +45,14 @@ from reverie.model.training.heldout import (
     milliseconds,
     pooled_error,
 )
+from reverie.model.training.long_dreams import LongDreams
 from reverie.model.training.loop import CHECKPOINT, LoopConfig, Losses, run_phase
 from reverie.model.training.losses import WEIGHTS, frame_losses, total_loss
-from reverie.model.training.phases import OWN_PAST, STUDENT_TICKS, choose_device, distill_losses
+from reverie.model.training.phases import LONG_SHARE, STUDENT_TICKS, choose_device
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions
 from reverie.model.training.shortcut import ShortcutLosses
+from reverie.model.training.student import OWN_PAST, distill_losses
 from reverie.model.weights import STUDENT, TEACHER, load_model
 from reverie.model.world_model import (
     CANDIDATES,
@@ -108,8 +110,6 @@ class Arm:
     velocity: bool = False
     own_past: float = OWN_PAST
     """Share of windows that a student dreams first."""
-    critic: float = WEIGHT
-    """Weight of the critic's word in an adversarial finish."""
     own_views: bool = True
     """Whether training is given earlier views from within a window, true where the dream has its own."""
     steps: tuple[int, ...] = (1,)
@@ -156,8 +156,7 @@ STUDIES: dict[str, Study] = {
             Arm("true-past", "(a) without its own past", "regression", own_past=0.0),
             Arm("earlier-views", "(a) with earlier views from before the window only", "regression", own_views=False),
             Arm("shortcut", "(b) shortcut forcing from its own past", "shortcut", steps=(1, 2, 4)),
-            Arm("adversarial", "(c) as (a), with an adversarial finish", "adversarial", steps=(1, 2, 4)),
-            Arm("critic-1", "(c) with twenty times the critic's weight", "adversarial", critic=20 * WEIGHT),
+            Arm("adversarial", "(c) as (a), with a critic of long dreams", "adversarial", steps=(1, 2, 4)),
         ),
         frames=3200,
         loop=LoopConfig(batch=2, ticks=STUDENT_TICKS // 2),
@@ -175,7 +174,7 @@ STUDIES: dict[str, Study] = {
 }
 
 
-def start(arm: Arm, config: ModelConfig, folder: Path, frames: int) -> tuple[WorldModel, Losses | None]:
+def start(arm: Arm, config: ModelConfig, folder: Path, shards: ShardSet) -> tuple[WorldModel, Losses | None]:
     """The arm's untrained model and its losses; None where there is nothing to train. `folder` holds the teacher."""
     torch.manual_seed(arm.seed)
     if arm.method == "scratch":
@@ -189,7 +188,7 @@ def start(arm: Arm, config: ModelConfig, folder: Path, frames: int) -> tuple[Wor
         return model, distill_losses(teacher, 1, arm.own_past)
     if arm.method == "shortcut":
         return model, ShortcutLosses(model, arm.own_past)
-    return model, AdversarialLosses(teacher, frames, arm.own_past, arm.critic)
+    return model, AdversarialLosses(teacher, 1, LongDreams(shards, LONG_SHARE, arm.seed, choose_device()), arm.own_past)
 
 
 @torch.no_grad()
@@ -247,7 +246,7 @@ def run_arm(arm: Arm, study: Study, base: ModelConfig, bench: Bench) -> dict[str
     if arm.method != "scratch":
         config = load_model(bench.teacher, TEACHER).config
     shards, windows = ShardSet(bench.data, config), held_windows(ShardSet(bench.held, config), bench.windows)
-    model, losses = start(arm, config, bench.teacher, study.frames)
+    model, losses = start(arm, config, bench.teacher, shards)
     record: dict[str, Any] = {
         "says": arm.says, "method": arm.method, "changes": arm.changes, "windows": len(windows.action),
         "parameters": sum(weight.numel() for weight in model.parameters()), "frames": 0, "flops": 0.0,

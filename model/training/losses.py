@@ -16,6 +16,7 @@ SKY_METRES = 64.0
 WEIGHTS: dict[str, float] = {
     "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 8.0,
     "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
+    "critic": 1.0, "screen": 2.0, "long_travel": 2.0, "told_apart": 0.0,
 }  # fmt: skip
 CHANGED_WEIGHT = 2.0
 """How much the mean error counts of those pixels that are not what they were a tick ago, so that copying is no way

@@ -90,6 +90,8 @@ class Dreamed(NamedTuple):
     """uint8 [b, t, h, w, 3]."""
     pace: Tensor
     """[b, t, 4]: its own pace before each frame, as in `Batch`."""
+    last_pace: Tensor
+    """[b, 4]: that before the frame that would come next."""
 
 
 def rollout(model: WorldModel, batch: Batch, steps: int, generator: torch.Generator) -> Tensor:
@@ -148,7 +150,7 @@ def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generato
         if edited is not None:  # a late tick counts as an edit, and nobody knows how far one went in it
             pace = pace * ~batch.edited[:, tick, None, None]
         paces.append(pace)
-    return Dreamed(torch.cat(dreamed, dim=1), torch.cat(paces[:-1], dim=1))
+    return Dreamed(torch.cat(dreamed, dim=1), torch.cat(paces[:-1], dim=1), paces[-1][:, 0])
 
 
 def with_own_past(batch: Batch, dreamed: Dreamed) -> Batch:

@@ -15,8 +15,9 @@ from reverie.model import flow
 from reverie.model.step import to_unit
 from reverie.model.training.data import Batch
 from reverie.model.training.losses import fact_losses, frame_losses
-from reverie.model.training.phases import OWN_PAST, random_levels, usable_frames, with_own_dreams
 from reverie.model.training.rollout import conditions
+from reverie.model.training.student import OWN_PAST, with_own_dreams
+from reverie.model.training.teacher import random_levels, usable_frames
 from reverie.model.world_model import Context, WorldModel, causal_ages
 
 BOOTSTRAPPED = 0.5

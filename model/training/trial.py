@@ -51,9 +51,10 @@ from reverie.model.training.heldout import (
 )
 from reverie.model.training.loop import LoopConfig, Losses, Network, run_phase
 from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, masked_mean
-from reverie.model.training.phases import choose_device, random_context_noise, random_levels, usable_frames
+from reverie.model.training.phases import choose_device
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions
+from reverie.model.training.teacher import random_context_noise, random_levels, usable_frames
 from reverie.model.world_model import WorldModel, causal_ages
 
 LATENT_NOISE = 0.3
