@@ -39,7 +39,7 @@ QUIET_STEPS, RISING_STEPS = 60, 60
 """Steps in which the critic learns and is not heard, and those in which its weight rises."""
 REMEMBERED, REPLAYED = 60, 0.25
 """Steps whose dreams the critic may see again, and how many such frames it sees in a step, for each new one."""
-PENALTY, PENALTY_EVERY = 0.001, 4
+PENALTY, PENALTY_EVERY = 0.0001, 4
 """Weight of the squared gradient at true frames, and steps of the critic between two looks at it."""
 SCALES = (0.5, 1.0, 2.0)
 """What a patch of each size counts in that gradient, the smallest first, of which there are most."""
