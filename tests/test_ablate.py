@@ -24,7 +24,7 @@ from reverie.model.training.adversarial import (
     critic_loss,
     seen_by_critic,
 )
-from reverie.model.training.data import Batch, ShardSet
+from reverie.model.training.data import Batch, ShardSet, ticks_of
 from reverie.model.training.long_dreams import SLICE_TICKS, LongDreams, longest_ticks
 from reverie.model.training.losses import WEIGHTS, total_loss
 from reverie.model.training.shortcut import ShortcutLosses, random_steps, shortcut_target
@@ -174,6 +174,7 @@ def test_long_dreams_go_on_from_themselves(shards: Path) -> None:
     dreams, generator = LongDreams(found, 1, 0, torch.device("cpu")), torch.Generator().manual_seed(0)
     assert dreams.ticks == longest_ticks(found) > 0 and dreams.ticks % SLICE_TICKS == 0
     past: dict[int, torch.Tensor] = {}
+    went_on = 0
     for _ in range(40):
         reached = list(dreams.reached)
         batch, true = dreams.go_on(model, 1, generator)
@@ -183,8 +184,9 @@ def test_long_dreams_go_on_from_themselves(shards: Path) -> None:
             index = moved[0]
             if dreams.reached[index] > SLICE_TICKS:
                 assert torch.equal(batch.past[0, : CONFIG.past], past[index]), "the dream before is the past now"
+                went_on += 1
             past[index] = batch.past[0, -CONFIG.past :]
-    assert past, "some dream went on"
+    assert went_on > 5
     assert model.training
 
 
@@ -192,7 +194,7 @@ def test_velocity_and_clean_frames_are_one_line_apart(shards: Path) -> None:
     batch = batch_of(shards)
     torch.manual_seed(0)
     model = ablate.VelocityModel(CONFIG)
-    given = heldout.first_ticks(batch, 2)
+    given = ticks_of(batch, 0, 2)
     assert given.action.shape[1] == 2 and given.depth.shape[1] == 3
     frames = heldout.dreamer(model.eval(), 1)(given)
     assert frames.shape == (2, 2, *CONFIG.size, 3) and frames.float().std() > 50, "untrained, it shows the noise"

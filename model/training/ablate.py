@@ -29,7 +29,7 @@ from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.training import trial
 from reverie.model.training.adversarial import AdversarialLosses
-from reverie.model.training.data import Batch, ShardSet, find_overlay
+from reverie.model.training.data import Batch, ShardSet, find_overlay, ticks_of
 from reverie.model.training.heldout import (
     HELD_SEED,
     HORIZONS,
@@ -39,7 +39,6 @@ from reverie.model.training.heldout import (
     dreamer,
     dreams,
     figures,
-    first_ticks,
     gains,
     held_windows,
     milliseconds,
@@ -334,7 +333,7 @@ def _train(
 
 def brief_figures(model: WorldModel, windows: Batch, device: torch.device) -> dict[str, float]:
     """The held-out loss, and error and gain over copying after the first of HORIZONS."""
-    dreamed = dreams(dreamer(model, 1), first_ticks(windows, WATCHED_TICKS), device)
+    dreamed = dreams(dreamer(model, 1), ticks_of(windows, 0, WATCHED_TICKS), device)
     true = windows.past[:, -TICKS:]
     errors = {
         f"error_{tick}": pooled_error(dreamed[:, tick - 1], true[:, tick - 1])

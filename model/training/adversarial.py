@@ -136,8 +136,7 @@ class AdversarialLosses:
         self._feel(total_loss(losses), answer.out.frame)
         heard = min(1.0, max(0.0, (self.asked - QUIET_STEPS) / RISING_STEPS))
         self.asked += 1
-        with torch.no_grad():
-            long, true = self.dreams.go_on(model, self.steps, generator)
+        long, true = self.dreams.go_on(model, self.steps, generator)
         pitch, dreamed = (long.pitch + long.turn[..., 0]).flatten(), long.past[:, -true.shape[1] :]
         self.remembered.append(Seen(dreamed.flatten(0, 1), true.flatten(0, 1), pitch))
         return losses | self._long_losses(model, long, self.remembered[-1], heard, generator)

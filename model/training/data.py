@@ -63,6 +63,17 @@ class Batch(NamedTuple):
         return Batch(*(item.to(device, non_blocking=True) for item in self))
 
 
+def ticks_of(window: Batch, first: int, ticks: int) -> Batch:
+    """The windows as if their targets were `ticks` ones from `first` on; all before is their past."""
+    past = window.past.shape[1] - window.action.shape[1]
+    parts = {
+        name: item[:, first : first + ticks] for name, item in window._asdict().items() if name not in ("past", "known")
+    }
+    parts["past"], parts["known"] = window.past[:, first : first + past + ticks], window.known + first
+    parts["depth"] = window.depth[:, first : first + ticks + 1]
+    return Batch(**parts)
+
+
 def camera_motion(eye: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Turns [t, 2], pitches [t] and travels [t, 3] between the t + 1 places of `eye` [t + 1, 5].
 

@@ -118,12 +118,6 @@ def dreamer(model: WorldModel, steps: int) -> Dream:
     return dream
 
 
-def first_ticks(windows: Batch, ticks: int) -> Batch:
-    """The windows as if they ended after so many ticks; `past` holds all frames still."""
-    shorter = {name: getattr(windows, name)[:, :ticks] for name in Batch._fields if name not in ("past", "known")}
-    return windows._replace(**shorter | {"depth": windows.depth[:, : ticks + 1]})
-
-
 def dreams(dream: Dream, windows: Batch, device: torch.device) -> Tensor:
     """The windows, dreamed a few at a time."""
     parts = zip(*(column.split(AT_ONCE) for column in windows))

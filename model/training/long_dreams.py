@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.model.training.data import Batch, ShardSet
+from reverie.model.training.data import Batch, ShardSet, ticks_of
 from reverie.model.training.rollout import dream, with_own_past
 from reverie.model.world_model import WorldModel
 
@@ -33,17 +33,6 @@ class Slice(NamedTuple):
     """The dreams: past and pace are the model's own, the rest is of the true window."""
     true: Tensor
     """uint8 [b, t, h, w, 3]: the true frames under the same actions."""
-
-
-def ticks_of(window: Batch, first: int, ticks: int) -> Batch:
-    """The windows as if their targets were `ticks` ones from `first` on; all before is their past."""
-    past = window.past.shape[1] - window.action.shape[1]
-    parts = {
-        name: item[:, first : first + ticks] for name, item in window._asdict().items() if name not in ("past", "known")
-    }
-    parts["past"], parts["known"] = window.past[:, first : first + past + ticks], window.known + first
-    parts["depth"] = window.depth[:, first : first + ticks + 1]
-    return Batch(**parts)
 
 
 def longest_ticks(shards: ShardSet) -> int:
