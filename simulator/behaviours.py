@@ -270,6 +270,22 @@ def chop(mind: Mind) -> Behaviour:
     yield from finish_look(mind)
 
 
+def swing(mind: Mind) -> Behaviour:
+    """Hits at whatever is there or is not: one click, a few, or the key held down."""
+    for _ in range(int(mind.rng.integers(1, 4))):
+        yield from rest(mind, int(mind.rng.choice((1, 2, 6, 16, 30))), attack=True)
+        yield from rest(mind, mind.ticks(0.05, 0.6))
+
+
+def try_slots(mind: Mind) -> Behaviour:
+    """Takes one thing after the other into the hand, in any order or along the bar."""
+    slot, along = int(mind.rng.integers(1, 10)), mind.chance(0.5)
+    for _ in range(int(mind.rng.integers(1, 5))):
+        slot = slot % 9 + 1 if along else int(mind.rng.integers(1, 10))
+        yield mind.do(hotbar=slot)
+        yield from rest(mind, mind.ticks(0.1, 0.9))
+
+
 def dig(mind: Mind) -> Behaviour:
     """Looks at the ground ahead and digs a few blocks."""
     mind.look_to_pitch(mind.rng.uniform(28.0, 52.0), mind.rng.normal(0.0, 15.0))

@@ -32,6 +32,11 @@ STUNTS = (
     (0.28, do.strafe), (0.2, do.hop), (0.24, do.dash), (0.09, do.creep), (0.11, do.look_around), (0.08, do.spin),
 )  # fmt: skip
 """What an acrobat does, or it walks on."""
+FIDGETS = (
+    (0.3, do.swing), (0.22, do.try_slots), (0.1, do.place_block), (0.08, do.dig), (0.1, do.look_around),
+    (0.06, do.look_away_and_return),
+)  # fmt: skip
+"""What a fidget does, or it stands still."""
 
 
 class Player(Protocol):
@@ -125,6 +130,17 @@ def acrobat(mind: Mind) -> Iterator[Action]:
             yield from do.rest(mind, mind.ticks(0.1, 0.8))
 
 
+def fidget(mind: Mind) -> Iterator[Action]:
+    """Tries its hands where it stands, and walks on now and then: what someone does who has just sat down to play."""
+    while True:
+        if mind.chance(0.25):
+            yield from do.walk(mind, mind.ticks(0.5, 3.0))
+        elif mind.chance(0.2):
+            yield from do.rest(mind, mind.ticks(0.3, 2.0))
+        else:
+            yield from _one_of(mind, FIDGETS)
+
+
 def mixed(mind: Mind) -> Iterator[Action]:
     """One after the other of the others, 5 to 20 s each: what models are trained on."""
     names, weights = list(MIXTURE), list(MIXTURE.values())
@@ -162,6 +178,7 @@ SCRIPTS: dict[str, Callable[[Mind], Iterator[Action]]] = {
     "builder": builder,
     "spinner": spinner,
     "acrobat": acrobat,
+    "fidget": fidget,
     "mixed": mixed,
 }
 PLAYERS: tuple[str, ...] = tuple(SCRIPTS)

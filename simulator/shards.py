@@ -45,7 +45,8 @@ class ShardPlan:
     episode: tuple[int, int] = (192, 448)
     """Shortest and longest episode in ticks."""
     players: tuple[tuple[str, float], ...] = (
-        ("mixed", 0.43), ("explorer", 0.14), ("builder", 0.12), ("spinner", 0.08), ("acrobat", 0.18), ("idle", 0.05),
+        ("mixed", 0.33), ("explorer", 0.12), ("builder", 0.1), ("spinner", 0.07), ("acrobat", 0.17), ("fidget", 0.17),
+        ("idle", 0.04),
     )  # fmt: skip
     """Who plays, and how often."""
     edit_every: float = 90.0

@@ -141,12 +141,15 @@ def test_critic_does_not_see_what_is_painted_on_the_screen() -> None:
     assert not torch.equal(one, seen_by_critic(frames, torch.zeros(2), 0 * overlay, CONFIG.field_of_view))
 
 
-def test_critic_is_quiet_at_first_and_pulls_as_told(shards: Path) -> None:
+def test_critic_is_quiet_at_first_and_pulls_as_told(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     batch, model, losses = batch_of(shards), WorldModel(CONFIG).train(), critic_of(shards)
     generator = torch.Generator().manual_seed(0)
-    for asked, heard in ((0, 0.0), (QUIET_STEPS, 0.0), (QUIET_STEPS + RISING_STEPS, 1.0)):
-        losses.asked = asked
+    # All these dreams have just begun, and of such the critic says nothing unless it is told to.
+    loud = QUIET_STEPS + RISING_STEPS
+    for asked, unheard, heard in ((0, -100, 0.0), (QUIET_STEPS, -100, 0.0), (loud, 0, 0.0), (loud, -100, 1.0)):
+        losses.asked, losses.dreams.reached = asked, [0] * len(losses.dreams.reached)
+        monkeypatch.setattr("reverie.model.training.adversarial.UNHEARD_TICKS", unheard)
         parts = losses(model, batch, generator)
         (gradient,) = torch.autograd.grad(parts["critic"], [model.head.out.weight], retain_graph=True)
         assert (float(gradient.abs().max()) > 0) == (heard > 0)
@@ -177,11 +180,12 @@ def test_long_dreams_go_on_from_themselves(shards: Path) -> None:
     went_on = 0
     for _ in range(40):
         reached = list(dreams.reached)
-        batch, true = dreams.go_on(model, 1, generator)
+        batch, true, depth = dreams.go_on(model, 1, generator)
         assert batch.past.shape[1] == CONFIG.past + SLICE_TICKS and true.shape[1] == SLICE_TICKS
         moved = [index for index, (one, two) in enumerate(zip(reached or [0] * 5, dreams.reached)) if one != two]
         if len(moved) == 1 and dreams.reached[moved[0]]:
             index = moved[0]
+            assert depth.tolist() == [dreams.reached[index] - SLICE_TICKS]
             if dreams.reached[index] > SLICE_TICKS:
                 assert torch.equal(batch.past[0, : CONFIG.past], past[index]), "the dream before is the past now"
                 went_on += 1

@@ -56,6 +56,18 @@ def test_the_builder_changes_blocks(world):
     assert sum(happened[:2].sum() for happened in changes) >= 10
 
 
+def test_the_fidget_tries_its_hands_where_it_stands(world):
+    runs = [play(world, "fidget", seed) for seed in range(3)]
+    assert np.mean([path_length(poses) for poses, _, _ in runs]) < path_length(play(world, "explorer")[0])
+    players, still = [make_player("fidget", seed) for seed in range(4)], Senses(tick=0)
+    actions = [player.act(still) for player in players for _ in range(1200)]
+    assert 0.05 < np.mean([action.attack for action in actions]) < 0.5
+    slots = [action.hotbar for action in actions if action.hotbar]
+    assert len(slots) > 10 and len(set(slots)) > 5
+    held = "".join("#" if action.attack else "." for action in actions).split(".")
+    assert {1, 16} <= {len(stretch) for stretch in held}, "single clicks, and the key held down"
+
+
 def test_the_spinner_turns(world):
     _, cameras, _ = play(world, "spinner")
     assert np.abs(cameras[:, 1]).sum() > 720

@@ -215,6 +215,12 @@ def test_training_is_given_the_views_that_play_would_keep(tmp_path) -> None:
     known = window.way[..., 0] == 1
     assert known.any() and not known.all()
     assert (window.way[~known] == 0).all()
+    cold = ShardSet([tmp_path], CONFIG).batch(np.random.default_rng(0), 16, 4, 1.0)
+    known = cold.way[..., 0] == 1
+    assert known[:, 0].float().mean() > 0.5
+    first = cold.past[:, CONFIG.past - 1 : CONFIG.past].expand(-1, 4, -1, -1, -1)
+    assert torch.equal(cold.key[known], first[known]), "the picture that a dream starts from, and no other"
+    assert not cold.way[:, 0, 1:][known[:, 0]].any(), "from where it stands"
 
 
 def test_the_overlay_is_found_in_turning_pictures(tmp_path) -> None:

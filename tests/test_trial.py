@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 import torch
 
+from reverie.demos import limits
 from reverie.model.actions import ACTION_DIM
 from reverie.model.config import EVENT_COUNT, preset
 from reverie.model.latent_model import LatentModel
 from reverie.model.step import to_unit
 from reverie.model.tokenizer import LATENT_CHANNELS, Tokenizer
 from reverie.model.training import heldout, trial
-from reverie.model.training.data import ShardSet
+from reverie.model.training.data import Batch, ShardSet
 from reverie.model.training.rollout import rollout
 from reverie.model.training.shards import ShardWriter
-from reverie.model.world_model import FIRST_DEPTH, Context, causal_ages
+from reverie.model.weights import save_model
+from reverie.model.world_model import FIRST_DEPTH, Context, WorldModel, causal_ages
 
 CONFIG = preset("test")
 HEIGHT, WIDTH = CONFIG.size
@@ -157,3 +159,55 @@ def test_trial_without_shards_is_refused_in_one_line(tmp_path: Path, capsys: pyt
     where = ["--data", str(tmp_path), "--held", str(tmp_path), "--out", str(tmp_path / "out")]
     assert trial.main([*where, "--preset", "test"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_truth_is_put_in_tick_by_tick(shards: Path) -> None:
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG).eval()
+    batch = heldout.held_windows(ShardSet([shards], CONFIG), 2)
+    said: list[tuple[torch.Tensor, torch.Tensor]] = []
+    forward = WorldModel.forward
+
+    def recorded(*given: object) -> object:
+        out = forward(model, *given)  # type: ignore[arg-type]
+        said.append((out.travel[:, 0], out.depth[:, 0]))
+        return out
+
+    model.forward = recorded  # type: ignore[method-assign, assignment]
+    with limits.told(model, batch, travel=True, depth=True):
+        heldout.dreamer(model, 1)(batch)
+    assert len(said) == heldout.TICKS
+    for tick, (travel, depth) in enumerate(said):
+        assert torch.allclose(travel.float(), batch.travel[:, tick], atol=0.02), "all but what is taken as none"
+        assert torch.allclose(depth.float(), batch.depth[:, tick + 1].log1p(), atol=0.02)
+    heldout.dreamer(model, 1)(batch)
+    assert not said[-1][0].any(), "the hooks are gone"
+
+
+def test_where_errors_are_adds_up(shards: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_model(tmp_path, CONFIG, WorldModel(CONFIG).state_dict())
+    found = limits.limits(shards, str(tmp_path), 2)
+    for arm in limits.TOLD:
+        for tick in heldout.HORIZONS:
+            regions = [part for part in found[arm][str(tick)].values() if isinstance(part, dict)]
+            assert sum(part["error"] for part in regions) == pytest.approx(1, abs=0.01)
+            assert sum(part["area"] for part in regions) == pytest.approx(1, abs=0.01)
+
+
+def test_what_was_in_sight_is_found_by_turning_back() -> None:
+    """A third of a quarter turn in 32 ticks under a bare sky: what came in at the side was not in sight."""
+    ticks, cells = heldout.TICKS, (HEIGHT // 4, WIDTH // 4)
+    still = torch.zeros(1, ticks)
+    parts = {
+        "past": torch.zeros(1, CONFIG.past + ticks, HEIGHT, WIDTH, 3, dtype=torch.uint8),
+        "known": torch.zeros(1),
+        "turn": torch.stack((still, still + 1.0), dim=-1),
+        "pitch": still,
+        "travel": torch.zeros(1, ticks, 3),
+        "depth": torch.full((1, ticks + 1, *cells), torch.inf),
+    }
+    batch = Batch(**{name: parts.get(name, torch.zeros(0)) for name in Batch._fields})
+    seen = [limits.seen_at_first(batch, tick, CONFIG.field_of_view)[0].float() for tick in (1, 32)]
+    assert seen[0].mean() > 0.9 and 0.4 < seen[1].mean() < 0.8
+    assert seen[1][:, : WIDTH // 3].all() and not seen[1][:, -WIDTH // 4 :].any()

@@ -37,6 +37,9 @@ RATE = 5e-4
 """The critic's learning rate."""
 QUIET_STEPS, RISING_STEPS = 60, 60
 """Steps in which the critic learns and is not heard, and those in which its weight rises."""
+UNHEARD_TICKS, RISING_TICKS = 16, 32
+"""Ticks of a dream about which the critic is not heard, and those after them in which its weight rises: so near to the
+truth there is a right frame, and windows ask for it."""
 REMEMBERED, REPLAYED = 60, 0.25
 """Steps whose dreams the critic may see again, and how many such frames it sees in a step, for each new one."""
 PENALTY, PENALTY_EVERY = 0.0001, 4
@@ -136,15 +139,16 @@ class AdversarialLosses:
         self._feel(total_loss(losses), answer.out.frame)
         heard = min(1.0, max(0.0, (self.asked - QUIET_STEPS) / RISING_STEPS))
         self.asked += 1
-        long, true = self.dreams.go_on(model, self.steps, generator)
+        long, true, reached = self.dreams.go_on(model, self.steps, generator)
         pitch, dreamed = (long.pitch + long.turn[..., 0]).flatten(), long.past[:, -true.shape[1] :]
         self.remembered.append(Seen(dreamed.flatten(0, 1), true.flatten(0, 1), pitch))
-        return losses | self._long_losses(model, long, self.remembered[-1], heard, generator)
+        far = ((reached - UNHEARD_TICKS) / RISING_TICKS).clamp(0, 1).repeat_interleave(true.shape[1])
+        return losses | self._long_losses(model, long, self.remembered[-1], heard * far, generator)
 
     def _long_losses(
-        self, model: WorldModel, long: Batch, seen: Seen, heard: float, generator: torch.Generator
+        self, model: WorldModel, long: Batch, seen: Seen, heard: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """What long dreams add, the critic's word by the share that is `heard`."""
+        """What long dreams add, the critic's word about each frame by the share that is `heard` [n]."""
         b, t, device = *long.action.shape[:2], long.action.device
         given = conditions(long, model, torch.zeros(b, device=device), generator)
         noise = torch.randn(given.target.shape, generator=generator, device=device)
@@ -164,7 +168,7 @@ class AdversarialLosses:
         told_apart = self.learn(shown(true), shown(frames.detach()), generator)
         screen = ((frames - true).abs() * overlay).mean() / overlay.mean().clamp(min=1e-3)
         return {
-            "critic": heard * self.weight * self.pull * self._word(frames, shown),
+            "critic": self.weight * self.pull * self._word(frames, shown, heard),
             "screen": screen,
             "long_travel": fact_losses(out, long, model.config)["travel"],
             "told_apart": torch.tensor(told_apart),
@@ -176,12 +180,14 @@ class AdversarialLosses:
         pull = float(gradient.float().norm())
         self.pull = PULL_DECAY * self.pull + (1 - PULL_DECAY) * min(pull, 3 * self.pull) if self.pull else pull
 
-    def _word(self, frames: Tensor, shown: Callable[[Tensor], Tensor]) -> Tensor:
-        """A loss whose gradient in frames [n, 3, h, w] is that of their being true, of length one."""
+    def _word(self, frames: Tensor, shown: Callable[[Tensor], Tensor], heard: Tensor) -> Tensor:
+        """A loss whose gradient in frames [n, 3, h, w] is that of their being true, each by its share `heard` [n], and
+        of length one if all are heard in full."""
         leaf = frames.detach().requires_grad_(True)
-        doubts = [functional.softplus(-score.float()).mean() for score in self.critic(shown(leaf))]
-        (gradient,) = torch.autograd.grad(torch.stack(doubts).mean(), leaf)
-        return (frames * (gradient / gradient.norm().clamp(min=1e-9))).sum()
+        doubts = [functional.softplus(-score.float()).mean((1, 2, 3)) for score in self.critic(shown(leaf))]
+        (gradient,) = torch.autograd.grad(torch.stack(doubts).sum(), leaf)
+        gradient = gradient / gradient.norm().clamp(min=1e-9)
+        return (frames * gradient * heard[:, None, None, None]).sum()
 
     def learn(self, true: Tensor, dreamed: Tensor, generator: torch.Generator) -> float:
         """One step of the critic on what `seen_by_critic` gives of true and of dreamed frames; returns its loss."""

@@ -21,7 +21,7 @@ from reverie.model.errors import ModelError
 from reverie.model.training.shards import META, Shard
 
 WITHOUT_KEYS = 0.15
-"""Share of windows that do without earlier views, as the first seconds of a dream do."""
+"""Share of windows that do without earlier views, as a dream does that has turned away from all that it has seen."""
 RESCAN_SECONDS = 10.0
 """How often batches look for new shards."""
 WITHOUT_PACE, PACE_DOUBT = 0.1, 0.015
@@ -190,11 +190,15 @@ class ShardSet:
         action = np.asarray(columns["actions"][target - 1 : last])
         turn, pitch, travel = camera_motion(np.asarray(columns["eye"][target - 1 : last + 1]), action)
         frames = np.asarray(columns["frames"][oldest : last + 1])
-        if starts_cold or rng.random() < WITHOUT_KEYS:
+        before = np.arange(target - 1, last)
+        if rng.random() < WITHOUT_KEYS:
             key = np.zeros((ticks, *shard.size, 3), np.uint8)
             way = np.zeros((ticks, recall.WAY_DIM), np.float32)
+        elif starts_cold:  # a dream keeps the picture that it starts from
+            key, way = self._keys(shard, before, np.full((ticks, 1), target - 1), turn, rng)
         else:
-            key, way = self._keys(shard, np.arange(target - 1, last), turn, rng, own_views)
+            seen = before if own_views else before[:1].repeat(ticks)
+            key, way = self._keys(shard, before, self._views_of(shard).at(seen), turn, rng)
         return {
             "past": frames[rows - oldest],
             "known": np.int64(target - oldest),
@@ -228,17 +232,21 @@ class ShardSet:
         pace[first:] = recall.pace(turn, travel)
         return pace
 
+    def _views_of(self, shard: Shard) -> KeyViews:
+        if id(shard) not in self._views:
+            self._views[id(shard)] = KeyViews(shard, self.config.keys)
+        return self._views[id(shard)]
+
     def _keys(
-        self, shard: Shard, before: np.ndarray, turn: np.ndarray, rng: np.random.Generator, own_views: bool
+        self, shard: Shard, before: np.ndarray, bank: np.ndarray, turn: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """The earlier views [t, h, w, 3] for the frames after rows `before` [t], and the ways [t, 6] from there.
 
-        The ways are blurred as a dream's own would be, which adds up its travels.
+        They are chosen from those kept, rows `bank` [t, slots] of the shard, -1 for none. The ways are blurred as a
+        dream's own would be, which adds up its travels.
         """
-        if id(shard) not in self._views:
-            self._views[id(shard)] = KeyViews(shard, self.config.keys)
-        views = self._views[id(shard)]
-        bank, poses = views.at(before if own_views else before[:1].repeat(len(before))), views.poses[before]
+        views = self._views_of(shard)
+        poses = views.poses[before]
         ages = np.where(bank >= 0, before[:, None] - bank, -1)
         keys = views.poses[bank.clip(0)]
         slots = recall.choose(keys, ages, poses, turn, shard.size, self.config.field_of_view)

@@ -33,6 +33,8 @@ class Slice(NamedTuple):
     """The dreams: past and pace are the model's own, the rest is of the true window."""
     true: Tensor
     """uint8 [b, t, h, w, 3]: the true frames under the same actions."""
+    reached: Tensor
+    """float32 [b]: ticks that had been dreamed before."""
 
 
 def longest_ticks(shards: ShardSet) -> int:
@@ -72,14 +74,15 @@ class LongDreams:
             self.windows.append(self._new())
             self.reached.append(0)
         chosen = self.rng.choice(len(self.windows), self.count, replace=False).tolist()
-        slices = [ticks_of(self.windows[index], self.reached[index], SLICE_TICKS) for index in chosen]
+        reached = [self.reached[index] for index in chosen]
+        slices = [ticks_of(self.windows[index], first, SLICE_TICKS) for index, first in zip(chosen, reached)]
         batch = Batch(*(torch.cat(column) for column in zip(*slices)))
         true = batch.past[:, -SLICE_TICKS:]
         model.eval()
         dreamed = dream(model, batch, steps, generator)
         model.train()
         for row, index in enumerate(chosen):
-            window, first = self.windows[index], self.reached[index]
+            window, first = self.windows[index], reached[row]
             last = first + SLICE_TICKS
             if last + SLICE_TICKS > self.ticks:
                 self.windows[index], self.reached[index] = self._new(), 0
@@ -88,4 +91,6 @@ class LongDreams:
             window.past[:, past + first : past + last] = dreamed.frames[row]
             window.pace[:, last] = dreamed.last_pace[row]
             self.reached[index] = last
-        return Slice(with_own_past(batch, dreamed), true)
+        return Slice(
+            with_own_past(batch, dreamed), true, torch.tensor(reached, dtype=torch.float32, device=self.device)
+        )
