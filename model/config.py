@@ -36,6 +36,8 @@ class ModelConfig:
     """Ages, in ticks, of the past frames that are stacked under the frame being dreamed."""
     keys: int = 16
     """Earlier views that a dream keeps to come back to."""
+    screen_views: bool = True
+    """Whether it also takes from them what is painted on the screen."""
     bottleneck: int = 96
     """Channels that a patch of one stacked frame is squeezed through."""
     cell_width: int = 64

@@ -53,9 +53,12 @@ def model_folder(model: str) -> Path:
 def load_config(folder: Path) -> ModelConfig:
     """The configuration saved in a model folder. Raises ModelError."""
     try:
-        return ModelConfig.from_dict(json.loads((folder / CONFIG).read_text("utf-8")))
+        record = json.loads((folder / CONFIG).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder / CONFIG}: cannot be read ({error})") from error
+    if isinstance(record, dict):  # weights that never learned to take the screen from earlier views do not say so
+        record.setdefault("screen_views", False)
+    return ModelConfig.from_dict(record)
 
 
 def fingerprint(folder: Path) -> str:

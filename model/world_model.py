@@ -49,6 +49,15 @@ class Context(NamedTuple):
     """[b, t, 4]: the eye's travel in the tick before, as in `reverie.model.recall.pace`; all zero where unknown."""
 
 
+class Choice(NamedTuple):
+    """What the pixels of a frame were mixed of."""
+
+    pictures: Tensor
+    """[b, t, CANDIDATES, 3, h, w], about -1..1, without gradients."""
+    shares: Tensor
+    """[b, t, CANDIDATES, h, w]: logarithms of how much each counts."""
+
+
 class Prediction(NamedTuple):
     """What the model says about a frame."""
 
@@ -66,11 +75,15 @@ class Prediction(NamedTuple):
     """[b, t]: the camera's pitch after the tick, read off the picture, over 90 degrees."""
     memory: list[Memory]
     """What each memory layer should remember of the given frames."""
+    choice: Choice | None = None
+    """In training alone."""
 
 
 CANDIDATES = 5
 """Of each pixel: the frame before moved, by its nearest pixels and by mixing neighbours, the frame before, paint, and
 the earlier view moved."""
+MOVED = 2
+"""So many of them, the first, are the frame before, moved."""
 HEIGHTS = 2
 """Channels of `geometry.heights`."""
 PICKED_FIRST, KEY_FIRST = 6.0, 3.0
@@ -85,6 +98,11 @@ FAINT = 0.03
 """At play, a candidate's share of a pixel loses this much and the rest is scaled up, so that the sure copy exactly."""
 EXCLUDED = 12.0
 """What a candidate loses, in logits, where it comes from outside its picture, or from or onto the overlay."""
+SCREEN_DOUBT = 1.5
+"""What the earlier view loses, in logits, of that for what is painted on the screen: most of it is as it was a tick
+ago, exactly."""
+THICK = 5
+"""Pixels; thinner parts of the overlay are not taken from an earlier view."""
 
 PACE_SCALE = 3.0
 """What a pace in metres a tick, cut off at one, is multiplied by on its way into the network."""
@@ -225,8 +243,12 @@ class WorldModel(nn.Module):
         known, key_pitch, key_yaw, key_travel = way[:, 0], way[:, 1], way[:, 2], way[:, 3:]
         key_turn = torch.stack((pitch + turn[:, 0] - key_pitch, key_yaw + turn[:, 1]), dim=-1)
         key_grid = geometry.rotation_grid(key_pitch, key_turn, size_in_pixels, field)
-        key_seen = geometry.inside(key_grid) * known[:, None, None, None]
-        key_turned = geometry.warp(key, key_grid) * key_seen
+        known = known[:, None, None, None]
+        key_seen, key_turned = geometry.inside(key_grid).float(), geometry.warp(key, key_grid)
+        if config.screen_views:
+            key_seen, key_turned = torch.maximum(key_seen, overlay), _under(overlay, key_turned, key)
+        key_seen = key_seen * known
+        key_turned = key_turned * key_seen
 
         stacked = torch.stack((noised, turned, key_turned), dim=1)
         x = self.embed(torch.cat((stacked, context.past.flatten(0, 1)), dim=1)).unflatten(0, (b, t))
@@ -260,15 +282,24 @@ class WorldModel(nn.Module):
         if self.training:  # straight through (Bengio et al., arXiv 1308.3432): picked values, the mixture's gradient
             picked = mixed + (picked - mixed).detach()
         lost = 1 - (1 - overlay) * (1 - covered) * geometry.inside(source)
-        key_lost = 1 - (1 - overlay) * (1 - key_covered) * geometry.inside(key_source) * known[:, None, None, None]
+        key_fair = (1 - overlay) * (1 - key_covered) * geometry.inside(key_source)
+        if config.screen_views:
+            plates = (1 - SCREEN_DOUBT / EXCLUDED) * _thick(overlay)
+            key_fair, recalled = torch.maximum(key_fair, plates), _under(overlay, recalled, key)
+        key_lost = 1 - known * key_fair
         fair = torch.zeros_like(lost)
         logits = logits if self.training else DECIDED * logits
-        weights = (logits - EXCLUDED * torch.cat((lost, lost, fair, fair, key_lost), dim=1)).softmax(dim=1)
+        logits = logits - EXCLUDED * torch.cat((lost, lost, fair, fair, key_lost), dim=1)
+        weights = logits.softmax(dim=1)
         if not self.training:
             weights = (weights - FAINT).clamp(min=0)
             weights = weights / weights.sum(dim=1, keepdim=True)
         candidates = (picked, mixed, before, painted, recalled)
         frame = sum(weights[:, index, None] * candidate for index, candidate in enumerate(candidates))
+        choice = None
+        if self.training:
+            pictures = torch.stack([candidate.detach() for candidate in candidates], dim=1)
+            choice = Choice(pictures.unflatten(0, (b, t)), logits.log_softmax(dim=1).unflatten(0, (b, t)))
         return Prediction(
             frame=frame.unflatten(0, (b, t)),
             flow=flow.unflatten(0, (b, t)),
@@ -277,6 +308,7 @@ class WorldModel(nn.Module):
             events=events,
             pitch=pitch_after,
             memory=fresh,
+            choice=choice,
         )
 
     def trunk(
@@ -340,6 +372,19 @@ class WorldModel(nn.Module):
 
 def _overlay_name(size: tuple[int, int]) -> str:
     return f"overlay_{size[0]}x{size[1]}"
+
+
+def _thick(overlay: Tensor) -> Tensor:
+    """What of an overlay [b, 1, h, w] is THICK pixels wide and high (an opening, Serra 1982): not the crosshair, whose
+    colour depends on what is behind it."""
+    edge = THICK // 2
+    core = -functional.max_pool2d(-overlay, THICK, 1, edge)
+    return functional.max_pool2d(core, THICK, 1, edge)
+
+
+def _under(overlay: Tensor, world: Tensor, screen: Tensor) -> Tensor:
+    """Pictures [b, 3, h, w] of the world, with those of the screen where the overlay [b, 1, h, w] is."""
+    return world * (1 - overlay) + screen * overlay
 
 
 def _settled(motion: Tensor, scale: Tensor | float, still: float) -> Tensor:

@@ -17,7 +17,15 @@ from reverie.model.layers import Memory
 from reverie.model.onnx_export import example_inputs, export
 from reverie.model.signature import OUTPUTS
 from reverie.model.step import to_bytes, to_unit
-from reverie.model.weights import STUDENT, fingerprint, load_model, model_folder, open_backend, save_model
+from reverie.model.weights import (
+    STUDENT,
+    fingerprint,
+    load_config,
+    load_model,
+    model_folder,
+    open_backend,
+    save_model,
+)
 from reverie.model.world_model import HEIGHTS, Context, WorldModel, causal_ages
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -288,6 +296,49 @@ def test_what_is_painted_on_the_screen_does_not_move() -> None:
     shown = out.frame[0, 0].mean(0)
     assert shown[20:24, 10:30].mean() > 0.2  # half kept, half an untrained painter's grey
     assert shown[:18].max() < 0  # nothing of it is carried along
+
+
+def test_of_an_earlier_view_the_screen_is_taken_as_it_stands() -> None:
+    """With a head that takes all from the earlier view: hand and hotbar are where they were, the world has turned."""
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG).eval().requires_grad_(False)
+    model.overlay[20:26, 10:30] = 1
+    model.overlay[10, 20:26] = 1  # a crosshair, which is left as it is
+    model.head.out.weight.zero_()
+    cells = CONFIG.cell**2
+    model.head.out.bias[model.head.colours :] = 0
+    model.head.out.bias[model.head.colours + 4 * cells : model.head.colours + 5 * cells] = 3.0
+    noised, context = random_context(1, 1)
+    way, turn = torch.tensor([[[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]]]), torch.tensor([[[0.0, 12.0]]])
+    context = context._replace(turn=turn, way=way, pitch=torch.zeros(1, 1))
+    shown = model(noised, torch.zeros(1, 1), torch.ones(1, 1), context, torch.zeros(1, 1, 1)).frame[0, 0]
+    screen, thin = model.overlay > 0, torch.zeros(CONFIG.size, dtype=torch.bool)
+    thin[10, 20:26] = True
+    assert not torch.allclose(shown[:, thin], context.key[0, 0][:, thin], atol=0.1)
+    screen &= ~thin
+    assert torch.allclose(shown[:, screen], context.key[0, 0][:, screen], atol=1e-4)
+    grid = geometry.rotation_grid(torch.zeros(1), turn[0], CONFIG.size, FIELD)
+    moved = geometry.redraw(context.key[0], grid)[0]
+    world = geometry.inside(grid)[0, 0] & (geometry.warp(model.overlay[None, None], grid)[0, 0] == 0)
+    world &= model.overlay == 0
+    assert world.float().mean() > 0.5
+    assert torch.allclose(shown[:, world], moved[:, world], atol=1e-3)
+    assert not torch.allclose(shown[:, world], context.key[0, 0][:, world], atol=0.1)
+    model.config = replace(CONFIG, screen_views=False)
+    other = model(noised, torch.zeros(1, 1), torch.ones(1, 1), context, torch.zeros(1, 1, 1)).frame[0, 0]
+    assert not torch.allclose(other[:, screen], context.key[0, 0][:, screen], atol=0.1)
+
+
+def test_weights_that_say_nothing_of_the_screen_do_without(tmp_path) -> None:
+    save_model(tmp_path, CONFIG, WorldModel(CONFIG).state_dict())
+    assert load_config(tmp_path) == CONFIG and CONFIG.screen_views
+    record = json.loads((tmp_path / "config.json").read_text())
+    del record["screen_views"]
+    (tmp_path / "config.json").write_text(json.dumps(record))
+    assert load_config(tmp_path) == replace(CONFIG, screen_views=False)
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(ModelError):
+        load_config(tmp_path)
 
 
 def test_each_shape_of_frames_has_its_own_screen(tmp_path) -> None:

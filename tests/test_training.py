@@ -19,14 +19,20 @@ from reverie.model.errors import ModelError
 from reverie.model.training import data
 from reverie.model.training.data import Batch, ShardSet, camera_motion
 from reverie.model.training.loop import LoopConfig
-from reverie.model.training.losses import fact_losses, frame_losses, haar_distance, texture_distance
+from reverie.model.training.losses import (
+    choice_loss,
+    fact_losses,
+    frame_losses,
+    haar_distance,
+    texture_distance,
+)
 from reverie.model.training.phases import PHASES, last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, dream, rollout, with_own_past
 from reverie.model.training.shards import Shard, ShardWriter
 from reverie.model.training.student import distill_losses
 from reverie.model.weights import load_model
-from reverie.model.world_model import Prediction, WorldModel
+from reverie.model.world_model import CANDIDATES, Choice, Prediction, WorldModel, causal_ages
 from reverie.simulator.errors import ReverieError
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shard
 
@@ -129,6 +135,44 @@ def test_blur_costs_texture_and_a_shift_does_not() -> None:
     assert texture_distance(grain, grain, grain) == 0
     assert texture_distance(shifted, grain, grain) < 0.5 * texture_distance(blurred, grain, grain)
     assert haar_distance(shifted - grain) > haar_distance(blurred - grain)  # which is why it is needed
+
+
+def test_the_right_candidate_is_found_however_seldom_it_is_chosen() -> None:
+    torch.manual_seed(0)
+    pictures = torch.rand(1, 1, CANDIDATES, 3, 16, 16) * 2 - 1
+    target, one, right = pictures[:, :, 2], torch.ones(1, 1), torch.zeros(CANDIDATES)
+    right[2] = 1
+    logits = torch.zeros(1, 1, CANDIDATES, 16, 16).index_fill(2, torch.tensor([2]), -8.0).requires_grad_(True)
+    mixture = (logits.softmax(2)[:, :, :, None] * pictures).sum(2)
+    losses = {
+        "mixed": (mixture - target).abs().mean(),
+        "chosen": choice_loss(Choice(pictures, logits.log_softmax(2)), target, torch.zeros_like(target), one),
+    }
+    pulls = {
+        name: float(torch.autograd.grad(loss, logits, retain_graph=True)[0][:, :, 2].abs().mean())
+        for name, loss in losses.items()
+    }
+    assert pulls["chosen"] > 100 * pulls["mixed"]
+    sure = Choice(pictures, (60 * (right - 1))[None, None, :, None, None].expand_as(logits).log_softmax(2))
+    assert float(choice_loss(sure, target, target, one)) == pytest.approx(0, abs=1e-4)
+    assert float(losses["chosen"].detach()) > 1
+    moves = [
+        Choice(pictures, torch.eye(CANDIDATES)[way].log().clamp(min=-60)[None, None, :, None, None]) for way in (0, 1)
+    ]
+    nearer = pictures[:, :, 0]
+    assert choice_loss(moves[0], nearer, nearer, one) == choice_loss(moves[1], nearer, nearer, one), "one and the same"
+
+
+def test_a_frame_is_mixed_of_what_training_is_shown(shards) -> None:
+    torch.manual_seed(0)
+    batch, model = ShardSet([shards], CONFIG).batch(np.random.default_rng(1), 2, 3, 0.0), WorldModel(CONFIG).train()
+    given = conditions(batch, model, torch.zeros(2), torch.Generator())
+    level = torch.zeros(2, 3)
+    out = model(given.target, level, level + 1, given.context, causal_ages(2, 3, CONFIG.memory, level.device))
+    assert out.choice is not None and not out.choice.pictures.requires_grad and out.choice.shares.requires_grad
+    mixed = (out.choice.shares.exp()[:, :, :, None] * out.choice.pictures).sum(2)
+    assert torch.allclose(mixed, out.frame, atol=1e-4)
+    assert "choice" in distill_losses(None, 1, 0.0)(model, batch, torch.Generator())
 
 
 def perfect(batch: Batch) -> Prediction:

@@ -93,7 +93,7 @@ class VelocityModel(WorldModel):
     def forward(self, noised: Tensor, level: Tensor, *given: Any, **named: Any) -> Prediction:
         """As `WorldModel.forward`."""
         out = super().forward(noised, level, *given, **named)
-        return out._replace(frame=noised + flow.over_pixels(1 - level) * out.frame)
+        return out._replace(frame=noised + flow.over_pixels(1 - level) * out.frame, choice=None)
 
 
 @dataclass(frozen=True, slots=True)

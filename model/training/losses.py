@@ -9,12 +9,12 @@ from torch.nn import functional
 from reverie.model import geometry
 from reverie.model.config import ModelConfig
 from reverie.model.training.data import Batch
-from reverie.model.world_model import Prediction
+from reverie.model.world_model import MOVED, Choice, Prediction
 
 SKY_METRES = 64.0
 """Depth that stands for the sky."""
 WEIGHTS: dict[str, float] = {
-    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 8.0,
+    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 8.0, "choice": 1.0,
     "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
     "critic": 1.0, "screen": 2.0, "long_travel": 2.0, "told_apart": 0.0,
 }  # fmt: skip
@@ -23,6 +23,9 @@ CHANGED_WEIGHT = 2.0
 out: a slot that was chosen or a block that was placed is little of the picture, and all that happened."""
 FEWEST_CHANGED = 0.02
 """Share of the picture that changed pixels are taken to be at least."""
+CLOSE, TAIL = 0.02, 2.0
+"""How a candidate explains a pixel whose mean absolute error, of frames in -1..1, it has: 1 / (1 + error / CLOSE) to
+the power of TAIL. So an exact copy is far better than one that is nearly right, however bad others are."""
 REGAINED = 1.25
 """How much more detail than the frame before a frame is asked for where the truth has it."""
 LOWEST_ERROR = 1e-5
@@ -85,6 +88,25 @@ def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, known: Tenso
     parts = {"frame": pixels, "nepers": nepers, "haar": detail, "texture": texture.unflatten(0, error.shape[:2])}
     total = weight.sum().clamp(min=1e-6)
     return {name: (weight * part).sum() / total for name, part in parts.items()}
+
+
+def choice_loss(choice: Choice, target: Tensor, before: Tensor, weight: Tensor) -> Tensor:
+    """How badly what was chosen explains each pixel: the negative logarithm of a mixture's likelihood, less that of the
+    best choice. Changed pixels count as in `frame_losses`.
+
+    In the mixture itself a candidate that counts for nearly nothing has nearly no gradient, however right it is, and is
+    never found; here the rarer it is chosen the stronger is its pull (as in mixture density networks, Bishop 1994). The
+    two ways to move the frame before count as one: asked which is nearer to the truth they would always be mixed, and
+    what is mixed tick after tick is fog.
+    """
+    closeness = -TAIL * ((choice.pictures - target[:, :, None]).abs().mean(3) / CLOSE).log1p()
+    closeness = torch.cat((closeness[:, :, :MOVED].amax(2, keepdim=True), closeness[:, :, MOVED:]), dim=2)
+    shares = torch.cat((choice.shares[:, :, :MOVED].logsumexp(2, keepdim=True), choice.shares[:, :, MOVED:]), dim=2)
+    regret = closeness.amax(2) - (shares + closeness).logsumexp(2)
+    changed = ((target - before).abs().amax(2) > 0.05).to(regret.dtype)
+    share = changed.mean((2, 3)).clamp(min=FEWEST_CHANGED)
+    pixels = regret.mean((2, 3)) + CHANGED_WEIGHT * (regret * changed).mean((2, 3)) / share
+    return (weight * pixels).sum() / weight.sum().clamp(min=1e-6)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
