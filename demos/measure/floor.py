@@ -91,7 +91,7 @@ def _rate(work: Callable[[], object], side: int, amounts: Amounts) -> float:
         work()
         best = min(best, time.perf_counter() - started)
         runs += 1
-    return round(2 * side**3 / best / GIGA, 1)
+    return float(f"{2 * side**3 / best / GIGA:.4g}")  # never zero, however slow and busy the machine
 
 
 def _int8_product(side: int) -> Callable[[], object] | None:
