@@ -14,7 +14,7 @@ from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError
 
 GIGA = 1e9
-FEWEST_PROBES = 3
+FEWEST_PROBES = 20
 
 
 class Operations(NamedTuple):
