@@ -8,14 +8,13 @@ The picture has one row a run: the same dream under the same actions, first left
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reverie.model.errors import ReverieError
+from reverie.demos.scripts import answered
 from reverie.simulator import Action, DreamWorld, Simulator
 from reverie.simulator.edits import Stroke, paint
 
@@ -85,15 +84,13 @@ def main() -> int:
     options = parser.parse_args()
     from PIL import Image
 
-    try:
+    def draw() -> dict[str, Any]:
         picture, figures = run(DreamWorld.load(options.model), options.scene, options.seed)
-    except ReverieError as error:
-        print(f"reverie: {error}", file=sys.stderr)
-        return 2
-    Image.fromarray(picture).save(options.out)
-    rounded = {name: None if value != value else round(value, 3) for name, value in figures.items()}
-    print(json.dumps({"picture": str(options.out), **rounded}))
-    return 0
+        Image.fromarray(picture).save(options.out)
+        rounded = {name: None if value != value else round(value, 3) for name, value in figures.items()}
+        return {"picture": str(options.out), **rounded}
+
+    return answered(draw)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reverie.model.errors import ReverieError
+from reverie.demos.scripts import answered
 from reverie.simulator import Action, DreamWorld, Simulator
 
 SCENES: tuple[str, ...] = ("plains", "forest", "desert", "snow", "village", "lake")
@@ -41,13 +41,11 @@ def main() -> int:
     options = parser.parse_args()
     from PIL import Image
 
-    try:
+    def draw() -> None:
         world = DreamWorld.load(options.model)
-    except ReverieError as error:
-        print(f"reverie: {error}", file=sys.stderr)
-        return 2
-    Image.fromarray(np.concatenate([strip(world, scene) for scene in SCENES])).save(options.out, optimize=True)
-    return 0
+        Image.fromarray(np.concatenate([strip(world, scene) for scene in SCENES])).save(options.out, optimize=True)
+
+    return answered(draw)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ regions: `unseen` (not in sight when the dream began), `screen` (painted on it) 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from reverie.demos.scripts import answered
 from reverie.model import geometry
-from reverie.model.errors import ReverieError
 from reverie.model.training import heldout
 from reverie.model.training.data import Batch, ShardSet
 from reverie.model.training.losses import SKY_METRES
@@ -94,12 +93,12 @@ def limits(data: Path, name: str, count: int) -> dict[str, Any]:
     screen = model.screen(model.config.size) > 0
     found: dict[str, Any] = {"model": name, "windows": len(true)}
     for arm, (travel, depth) in TOLD.items():
-        parts = [Batch(*part) for part in zip(*(column.split(heldout.AT_ONCE) for column in windows))]
-        dreams = []
-        for part in parts:
-            with told(model, part, travel, depth):
-                dreams.append(heldout.dreamer(model, 1)(part))
-        dreamed = torch.cat(dreams)
+
+        def dream(batch: Batch, travel: bool = travel, depth: bool = depth) -> Tensor:
+            with told(model, batch, travel, depth):
+                return heldout.dreamer(model, 1)(batch)
+
+        dreamed = heldout.dreams(dream, windows, torch.device("cpu"))
         figures = {}
         for tick in heldout.HORIZONS:
             frames, truth = dreamed[:, tick - 1], true[:, tick - 1]
@@ -128,12 +127,7 @@ def main() -> int:
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--windows", type=int, default=40)
     options = parser.parse_args()
-    try:
-        print(json.dumps(limits(options.data, options.model, options.windows)))
-    except ReverieError as error:
-        print(f"reverie: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return answered(lambda: limits(options.data, options.model, options.windows))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ stands, and of the frame before moved by true turn, depth and travel, which no w
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from pathlib import Path
@@ -20,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reverie.demos.scripts import answered
 from reverie.model import geometry
 from reverie.model.config import ModelConfig, preset
-from reverie.model.errors import ReverieError
 from reverie.model.step import to_unit
 from reverie.model.training.data import ShardSet
 from reverie.model.training.losses import SKY_METRES
@@ -133,15 +132,9 @@ def main() -> int:
     parser.add_argument("--windows", type=int, default=48)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    try:
-        if options.model:
-            print(json.dumps(regions(options.data, options.model, options.windows, options.seed)))
-        else:
-            print(json.dumps(study(options.data, options.windows, options.seed)))
-    except ReverieError as error:
-        print(f"reverie: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if options.model:
+        return answered(lambda: regions(options.data, options.model, options.windows, options.seed))
+    return answered(lambda: study(options.data, options.windows, options.seed))
 
 
 if __name__ == "__main__":

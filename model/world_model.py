@@ -7,13 +7,14 @@ the frame before as it stands, an earlier view of the same place, and a newly pa
 travel and the depth of the scene are predicted, and geometry makes the parallax of them, to which the head adds what
 moves by itself. What does not change is thus copied exactly, what moves is moved rather than drawn again, what comes
 back into view is remembered, and only what was never seen is invented. Pixels that are painted on the screen (hotbar,
-crosshair, hand: the `overlay`) do not move with the world, and the world is not moved from under them.
+crosshair, hand: the `overlay`) do not move with the world, and the world is not moved from under them; of an earlier
+view they are taken as they stand.
 Letters: b batch, t frames, h w pixels, p tokens of a frame, d width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -52,10 +53,10 @@ class Context(NamedTuple):
 class Choice(NamedTuple):
     """What the pixels of a frame were mixed of."""
 
-    pictures: Tensor
-    """[b, t, CANDIDATES, 3, h, w], about -1..1, without gradients."""
-    shares: Tensor
-    """[b, t, CANDIDATES, h, w]: logarithms of how much each counts."""
+    pictures: Sequence[Tensor]
+    """CANDIDATES of [b, t, 3, h, w], about -1..1, without gradients."""
+    logits: Tensor
+    """[b, t, CANDIDATES, h, w]."""
 
 
 class Prediction(NamedTuple):
@@ -235,7 +236,8 @@ class WorldModel(nn.Module):
         config, size_in_pixels, field = self.config, (height, width), self.config.field_of_view
         noised, before, key = noised.flatten(0, 1), context.past[:, :, 0].flatten(0, 1), context.key.flatten(0, 1)
         pitch, turn, way = context.pitch.flatten(), context.turn.flatten(0, 1), context.way.flatten(0, 1)
-        overlay = self.screen(size_in_pixels).expand(b * t, 1, -1, -1)
+        screen = self.screen(size_in_pixels)[None, None]
+        overlay = screen.expand(b * t, -1, -1, -1)
 
         grid = geometry.rotation_grid(pitch, turn, size_in_pixels, field)
         seen = geometry.inside(grid).float()
@@ -284,7 +286,7 @@ class WorldModel(nn.Module):
         lost = 1 - (1 - overlay) * (1 - covered) * geometry.inside(source)
         key_fair = (1 - overlay) * (1 - key_covered) * geometry.inside(key_source)
         if config.screen_views:
-            plates = (1 - SCREEN_DOUBT / EXCLUDED) * _thick(overlay)
+            plates = (1 - SCREEN_DOUBT / EXCLUDED) * _thick(screen)
             key_fair, recalled = torch.maximum(key_fair, plates), _under(overlay, recalled, key)
         key_lost = 1 - known * key_fair
         fair = torch.zeros_like(lost)
@@ -298,8 +300,8 @@ class WorldModel(nn.Module):
         frame = sum(weights[:, index, None] * candidate for index, candidate in enumerate(candidates))
         choice = None
         if self.training:
-            pictures = torch.stack([candidate.detach() for candidate in candidates], dim=1)
-            choice = Choice(pictures.unflatten(0, (b, t)), logits.log_softmax(dim=1).unflatten(0, (b, t)))
+            mixed_of = [candidate.detach().unflatten(0, (b, t)) for candidate in candidates]
+            choice = Choice(mixed_of, logits.unflatten(0, (b, t)))
         return Prediction(
             frame=frame.unflatten(0, (b, t)),
             flow=flow.unflatten(0, (b, t)),

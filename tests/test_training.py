@@ -146,18 +146,19 @@ def test_the_right_candidate_is_found_however_seldom_it_is_chosen() -> None:
     mixture = (logits.softmax(2)[:, :, :, None] * pictures).sum(2)
     losses = {
         "mixed": (mixture - target).abs().mean(),
-        "chosen": choice_loss(Choice(pictures, logits.log_softmax(2)), target, torch.zeros_like(target), one),
+        "chosen": choice_loss(Choice(pictures.unbind(2), logits), target, torch.zeros_like(target), one),
     }
     pulls = {
         name: float(torch.autograd.grad(loss, logits, retain_graph=True)[0][:, :, 2].abs().mean())
         for name, loss in losses.items()
     }
     assert pulls["chosen"] > 100 * pulls["mixed"]
-    sure = Choice(pictures, (60 * (right - 1))[None, None, :, None, None].expand_as(logits).log_softmax(2))
+    sure = Choice(pictures.unbind(2), (60 * (right - 1))[None, None, :, None, None].expand_as(logits))
     assert float(choice_loss(sure, target, target, one)) == pytest.approx(0, abs=1e-4)
     assert float(losses["chosen"].detach()) > 1
     moves = [
-        Choice(pictures, torch.eye(CANDIDATES)[way].log().clamp(min=-60)[None, None, :, None, None]) for way in (0, 1)
+        Choice(pictures.unbind(2), (60 * torch.eye(CANDIDATES)[way])[None, None, :, None, None].expand_as(logits))
+        for way in (0, 1)
     ]
     nearer = pictures[:, :, 0]
     assert choice_loss(moves[0], nearer, nearer, one) == choice_loss(moves[1], nearer, nearer, one), "one and the same"
@@ -169,8 +170,9 @@ def test_a_frame_is_mixed_of_what_training_is_shown(shards) -> None:
     given = conditions(batch, model, torch.zeros(2), torch.Generator())
     level = torch.zeros(2, 3)
     out = model(given.target, level, level + 1, given.context, causal_ages(2, 3, CONFIG.memory, level.device))
-    assert out.choice is not None and not out.choice.pictures.requires_grad and out.choice.shares.requires_grad
-    mixed = (out.choice.shares.exp()[:, :, :, None] * out.choice.pictures).sum(2)
+    assert out.choice is not None and out.choice.logits.requires_grad
+    assert len(out.choice.pictures) == CANDIDATES and not any(picture.requires_grad for picture in out.choice.pictures)
+    mixed = (out.choice.logits.softmax(2)[:, :, :, None] * torch.stack(out.choice.pictures, dim=2)).sum(2)
     assert torch.allclose(mixed, out.frame, atol=1e-4)
     assert "choice" in distill_losses(None, 1, 0.0)(model, batch, torch.Generator())
 

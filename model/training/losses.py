@@ -69,6 +69,13 @@ def texture_distance(predicted: Tensor, target: Tensor, known: Tensor, levels: i
     return total
 
 
+def _with_changed(values: Tensor, target: Tensor, before: Tensor) -> Tensor:
+    """Means [b, t] of `values` [b, t, h, w] over all pixels, and over those that are not what they were before."""
+    changed = ((target - before).abs().amax(2) > 0.05).to(values.dtype)
+    share = changed.mean((2, 3)).clamp(min=FEWEST_CHANGED)
+    return values.mean((2, 3)) + CHANGED_WEIGHT * (values * changed).mean((2, 3)) / share
+
+
 def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, known: Tensor, weight: Tensor) -> dict[str, Tensor]:
     """Absolute plus squared error of all and of changed pixels, the logarithm of the squared error, the Haar distance
     and the texture distance.
@@ -79,9 +86,7 @@ def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, known: Tenso
     """
     error = predicted - target
     wrong = (error.abs() + error.square()).mean(2)
-    changed = ((target - before).abs().amax(2) > 0.05).to(wrong.dtype)
-    share = changed.mean((2, 3)).clamp(min=FEWEST_CHANGED)
-    pixels = wrong.mean((2, 3)) + CHANGED_WEIGHT * (wrong * changed).mean((2, 3)) / share
+    pixels = _with_changed(wrong, target, before)
     detail = haar_distance(error.flatten(0, 1)).unflatten(0, error.shape[:2])
     texture = texture_distance(predicted.flatten(0, 1), target.flatten(0, 1), known.flatten(0, 1))
     nepers = (error.square().mean((2, 3, 4)) / 4 + LOWEST_ERROR).log() / 2
@@ -99,14 +104,12 @@ def choice_loss(choice: Choice, target: Tensor, before: Tensor, weight: Tensor) 
     two ways to move the frame before count as one: asked which is nearer to the truth they would always be mixed, and
     what is mixed tick after tick is fog.
     """
-    closeness = -TAIL * ((choice.pictures - target[:, :, None]).abs().mean(3) / CLOSE).log1p()
+    error = torch.stack([(picture - target).abs().mean(2) for picture in choice.pictures], dim=2)
+    closeness, shares = -TAIL * (error / CLOSE).log1p(), choice.logits.log_softmax(2)
     closeness = torch.cat((closeness[:, :, :MOVED].amax(2, keepdim=True), closeness[:, :, MOVED:]), dim=2)
-    shares = torch.cat((choice.shares[:, :, :MOVED].logsumexp(2, keepdim=True), choice.shares[:, :, MOVED:]), dim=2)
+    shares = torch.cat((shares[:, :, :MOVED].logsumexp(2, keepdim=True), shares[:, :, MOVED:]), dim=2)
     regret = closeness.amax(2) - (shares + closeness).logsumexp(2)
-    changed = ((target - before).abs().amax(2) > 0.05).to(regret.dtype)
-    share = changed.mean((2, 3)).clamp(min=FEWEST_CHANGED)
-    pixels = regret.mean((2, 3)) + CHANGED_WEIGHT * (regret * changed).mean((2, 3)) / share
-    return (weight * pixels).sum() / weight.sum().clamp(min=1e-6)
+    return (weight * _with_changed(regret, target, before)).sum() / weight.sum().clamp(min=1e-6)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
