@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from reverie.demos import ablate as command
 from reverie.demos import scaling
 from reverie.model import flow
 from reverie.model.config import preset
-from reverie.model.training import ablate, heldout
+from reverie.model.training import ablate, heldout, phases
 from reverie.model.training.adversarial import (
     QUIET_STEPS,
     RISING_STEPS,
@@ -26,6 +27,7 @@ from reverie.model.training.adversarial import (
 )
 from reverie.model.training.data import Batch, ShardSet, ticks_of
 from reverie.model.training.long_dreams import SLICE_TICKS, LongDreams, longest_ticks
+from reverie.model.training.loop import LoopConfig
 from reverie.model.training.losses import WEIGHTS, total_loss
 from reverie.model.training.shortcut import ShortcutLosses, random_steps, shortcut_target
 from reverie.model.training.student import distill_losses
@@ -157,6 +159,25 @@ def test_critic_is_quiet_at_first_and_pulls_as_told(shards: Path, monkeypatch: p
     assert losses.pull > 0
     total_loss(parts).backward()
     assert all(weight.grad is not None for weight in model.head.parameters())
+
+
+def test_critic_goes_on_where_training_does(
+    shards: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[AdversarialLosses] = []
+
+    def watched(*given: Any) -> AdversarialLosses:
+        made.append(AdversarialLosses(*given))
+        return made[-1]
+
+    monkeypatch.setattr(phases, "AdversarialLosses", watched)
+    for steps in (3, 4):
+        loop = LoopConfig(frames=steps * phases.STUDENT_TICKS)
+        phases.train_phase("distill", [shards], tmp_path, CONFIG, 300.0, resume=steps > 3, init=teacher, loop=loop)
+    before, after = made
+    assert (before.asked, after.asked) == (3, 4) and after.learned == 8
+    moved = [(one - two).abs().max() for one, two in zip(before.critic.parameters(), after.critic.parameters())]
+    assert 0 < max(moved) < 0.01, "a step further, not begun anew"
 
 
 def test_critic_is_not_heard_where_recordings_are_short(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:

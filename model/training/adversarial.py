@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -129,6 +129,19 @@ class AdversarialLosses:
         self.method = torch.optim.AdamW(self.critic.parameters(), lr=RATE, betas=(0.5, 0.95), weight_decay=1e-4)
         self.asked, self.learned, self.pull = 0, 0, 0.0
         self.remembered: deque[Seen] = deque(maxlen=REMEMBERED)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a run that goes on later needs: the critic knows things, and begun anew it would be silent for long."""
+        return {
+            "critic": self.critic.state_dict(), "method": self.method.state_dict(),
+            "asked": self.asked, "learned": self.learned, "pull": self.pull,
+        }  # fmt: skip
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self.critic.load_state_dict(state_dict["critic"])
+        self.method.load_state_dict(state_dict["method"])
+        self.asked, self.learned, self.pull = (state_dict[name] for name in ("asked", "learned", "pull"))
 
     def __call__(self, model: WorldModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of a batch of windows, by their names in `reverie.model.training.losses.WEIGHTS`."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.checkpoint.stateful import Stateful
 from tqdm import tqdm
 
 from reverie.model.cores import usable_cores
@@ -38,6 +39,8 @@ class LoopConfig:
     """Targets, of all processes, after which the phase ends even where it has time left: for equal budgets."""
     cold: float = 0.25
     """Share of windows that start from a single frame."""
+    slots: float = 0.2
+    """Share of windows in which a slot of the hotbar is chosen: it takes one tick, and hardly any window has it."""
     matrix_rate: float = 1.5e-3
     """Learning rate of Muon, for the matrices inside the blocks."""
     other_rate: float = 6e-4
@@ -147,8 +150,9 @@ def run_phase(
     """Trains `model` for `seconds` of its own time and returns the running average of its weights.
 
     Every few minutes it leaves a checkpoint, the loss curves and a sheet of samples in `folder`; with `resume` it goes
-    on from the checkpoint that is there. The log has losses, frames a second and the share of time that was spent
-    waiting for data. After each step `watch` gets the average and the targets that were seen.
+    on from the checkpoint that is there, and so do losses that have a state of their own. The log has losses, frames a
+    second and the share of time that was spent waiting for data. After each step `watch` gets the average and the
+    targets that were seen.
     """
     processes = Processes(device)
     folder.mkdir(parents=True, exist_ok=True)
@@ -170,6 +174,8 @@ def run_phase(
         average.load_state_dict(state["average"])
         for method, values in zip(methods, state["methods"], strict=True):
             method.load_state_dict(values)
+        if isinstance(losses, Stateful) and "losses" in state:
+            losses.load_state_dict(state["losses"])
         step, spent = state["step"], state["spent"]
         generator.manual_seed(seed * 1000 + processes.rank + 7919 * step)
     elif processes.leads:
@@ -182,6 +188,8 @@ def run_phase(
             "model": model.state_dict(), "average": average.state_dict(),
             "methods": [method.state_dict() for method in methods], "step": step, "spent": spent,
         }  # fmt: skip
+        if isinstance(losses, Stateful):
+            state["losses"] = losses.state_dict()
         torch.save(state, path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
         if (folder / LOG).stat().st_size:

@@ -98,7 +98,9 @@ def train_phase(
     _learn_screen(model, shards, screens, seed)
     if rank:
         add_adapters(model, rank)
-    batches = shards.batches(rng, loop.batch, loop.ticks, loop.cold, own_views=False, loaders=loop.loaders)
+    batches = shards.batches(
+        rng, loop.batch, loop.ticks, loop.cold, own_views=False, slots=loop.slots, loaders=loop.loaders
+    )
     average = run_phase(
         phase, model, batches, losses, loop, out / phase, seconds, seed, device, resume,
         _sampler(shards, steps, device),

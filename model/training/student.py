@@ -49,10 +49,10 @@ class Answer(NamedTuple):
 
     def losses(self, batch: Batch, config: ModelConfig) -> dict[str, Tensor]:
         """All that is minimised about it."""
-        usable, before = usable_frames(batch), self.given.before
-        frame = frame_losses(self.out.frame.float(), self.target, before, self.given.known, usable)
+        usable = usable_frames(batch)
+        frame = frame_losses(self.out.frame.float(), self.target, self.given, usable)
         if self.out.choice is not None:
-            frame["choice"] = choice_loss(self.out.choice, self.target, before, usable)
+            frame["choice"] = choice_loss(self.out.choice, self.target, self.given, usable)
         return {**frame, **fact_losses(self.out, batch, config)}
 
 
