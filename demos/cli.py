@@ -206,6 +206,10 @@ def build_parser() -> Parser:
     evaluate.add_argument("--held", type=share, metavar="SHARE", help="only the map seeds that this share holds out")
     evaluate.add_argument("--seeds", type=seed_list, default=(), metavar="S,S,…", help="only clips of these map seeds")
     evaluate.add_argument("--size", type=frame_size, help="WIDTHxHEIGHT of frames (default: as trained)")
+    evaluate.add_argument(
+        "--teacher-ways", type=whole(0), default=0, metavar="N",
+        help="of the longest dreams the teacher dreams so many, too (default: 0; each takes minutes)",
+    )  # fmt: skip
     for judging in (evaluate, compare):
         judging.add_argument("--data", metavar="DIR", help="clips to judge by (default: held-out voxel worlds)")
         judging.add_argument("--clips", type=count, default=64, help="how many (default: 64)")
@@ -315,6 +319,7 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
         out=options.out,
         backend=options.backend,
         device=options.device,
+        teacher_ways=options.teacher_ways,
         fresh=options.fresh,
     )
     return {**report, **write_pages(report["out"])}

@@ -72,7 +72,8 @@ class TrainOptions:
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
     """`reverie evaluate`. Without `data` the clips come from held-out voxel worlds; `held` is the share of map seeds
-    that fine-tuning kept from training (None: all clips). `size` is (height, width) in pixels, None: as trained.
+    that fine-tuning kept from training (None: all clips). `size` is (height, width) in pixels, None: as trained. The
+    teacher dreams `teacher_ways` of the longest dreams, too.
     """
 
     model: str = "tiny"
@@ -81,6 +82,7 @@ class EvaluateOptions:
     seed: int = 1_000_000
     quick: bool = False
     fresh: bool = False
+    teacher_ways: int = 0
     held: float | None = None
     seeds: tuple[int, ...] = ()
     size: tuple[int, int] | None = None

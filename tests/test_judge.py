@@ -18,7 +18,16 @@ from reverie.simulator.errors import ClipError
 from reverie.simulator.judge import cache, frechet, keys, metrics, truth
 from reverie.simulator.judge import evaluate as evaluate_module
 from reverie.simulator.judge.compare import compare, decide, lines, paired
-from reverie.simulator.judge.corruptions import CORRUPTIONS, SHOULD_NOTICE, Table, TrueDreamer, examine, readable
+from reverie.simulator.judge.corruptions import (
+    CORRUPTIONS,
+    SHOULD_NOTICE,
+    Frozen,
+    Noisy,
+    Table,
+    TrueDreamer,
+    examine,
+    readable,
+)
 from reverie.simulator.judge.evaluate import (
     Amounts,
     Truth,
@@ -64,6 +73,16 @@ def true() -> Truth:
 @pytest.fixture(scope="module")
 def table(true: Truth) -> Table:
     return examine(true, readable(4, 1, 2))
+
+
+def test_teacher_goes_the_same_long_ways_as_the_dream() -> None:
+    known = readable(2, 0, 3)
+    frozen, noisy = Frozen(known.truth), Noisy(known.truth)
+    found = frechet.judge_far_teacher(frozen, noisy, known.long, known.played, 2)
+    assert found["teacher_ways"] == 2 and "teacher_frechet_90s" not in found, "as far as the ways go"
+    assert found["teacher_frechet_16s"] > 0.5 and found["teacher_over_16s"] > 2
+    again = frechet.judge_far_teacher(noisy, frozen, known.long, known.played, 2)
+    assert again["teacher_over_16s"] == pytest.approx(1 / found["teacher_over_16s"], rel=0.01)
 
 
 def test_the_truth_is_perfect(table: Table) -> None:

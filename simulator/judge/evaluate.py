@@ -28,7 +28,7 @@ from reverie.simulator.judge.dreaming import Dreamer, Rested, Tell, dream, dream
 from reverie.simulator.judge.figures import OF_CLIPS, figure, ratio, rounded
 from reverie.simulator.judge.figures import bar as progress_bar
 from reverie.simulator.judge.film import FILMS, SIDES, Film, shoot
-from reverie.simulator.judge.frechet import judge_frechet, recorded_ways
+from reverie.simulator.judge.frechet import judge_far_teacher, judge_frechet, recorded_ways, voxel_ways
 from reverie.simulator.judge.probes import PROBES, ProbeRun, probe_run
 from reverie.simulator.judge.reading import judge_actions
 from reverie.simulator.judge.recorded import recorded_runs
@@ -102,6 +102,7 @@ def evaluate(
     device: str = "auto",
     size: tuple[int, int] | None = None,
     context: int | None = None,
+    teacher_ways: int = 0,
     fresh: bool = False,
 ) -> dict[str, Any]:
     """Judges a model on `clips` held-out worlds from `seed` up, or on the recordings in folder `data`: on all of them,
@@ -110,7 +111,8 @@ def evaluate(
     Writes report.json, values.json, curves.json, contact sheets and films to `out` (runs/evaluate-MODEL); what was
     computed before is only copied there, unless `fresh`. `size` is the (height, width) of frames, as trained unless
     told otherwise; what readers say is null where they do not read frames of it. `context` is how many frames clips
-    have before tick 0 (`context_of`). Raises ReverieError.
+    have before tick 0 (`context_of`); `teacher_ways` how many of the longest dreams the teacher dreams, too. Raises
+    ReverieError.
     """
     if data is None and seed < HELD_OUT_SEED:
         raise ReverieError(f"seed {seed}: models are trained on worlds below {HELD_OUT_SEED}; choose one from there up")
@@ -136,30 +138,34 @@ def evaluate(
         "context": context,
         "seed": seed,
         "amounts": [getattr(many, name) for name in Amounts.__slots__],
+        "teacher_ways": teacher_ways,
     }
     kept = cache.entry(settings)
     if not fresh:
-        known = cache.recall(kept, folder)
-        if known is not None:
-            return known | {"model": model, "out": str(folder), "cached": True}
+        remembered = cache.recall(kept, folder)
+        if remembered is not None:
+            return remembered | {"model": model, "out": str(folder), "cached": True}
     true = (
         recorded_truth(data, many, seed, context, world.size, held, map_seeds)
         if data
         else voxel_truth(many, seed, context, world.size)
     )
     report, curves = judge(world, true, folder)
-    ways: list[TrueRun] | None = [] if quick or not legible(world) else None  # for quick ones long dreams take too long
-    if data is not None and ways is None:
-        choose = partial(
-            recorded_runs, data, seed=seed, context=context, size=world.size, held=held, map_seeds=map_seeds
-        )
-        ways = recorded_ways(choose)
-    report |= judge_frechet(world, context, true.played, seed, ways)
+    ways: list[TrueRun] = []
+    if legible(world) and not quick:  # for quick ones long dreams take too long
+        if data is None:
+            ways = voxel_ways(world.size, context, seed)
+        else:
+            known = partial(recorded_runs, data, seed=seed, context=context, size=world.size)
+            ways = recorded_ways(partial(known, held=held, map_seeds=map_seeds))
+    report |= judge_frechet(world, ways, true.played)
     if data is None and legible(world):
         report |= judge_tasks(world, context, seed, quick)
     teacher = open_teacher(model, device, size)
     if teacher is not None:
         report |= judge_teacher(teacher, true.played[: many.teacher], curves)
+        if ways and teacher_ways:
+            report |= judge_far_teacher(teacher, world, ways, true.played, teacher_ways)
     report, values = without_values(report)
     report |= {
         "model": model,

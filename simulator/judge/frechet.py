@@ -128,25 +128,39 @@ def recorded_ways(choose: Callable[..., list[TrueRun]]) -> list[TrueRun]:
     return []
 
 
-def judge_frechet(
-    world: Dreamer, context: int, played: list[TrueRun], seed: int, ways: Sequence[TrueRun] | None = None
-) -> dict[str, Any]:
-    """The entries of the report. `ways` are the long runs, fresh ones in the voxel world if None; without any, entries
-    are null.
-    """
-    report: dict[str, Any] = {}
-    for seconds in SECONDS:
-        report |= {f"frechet_{seconds}s": None, f"frechet_{seconds}s_ci": None, f"frechet_{seconds}s_true": None}
-    if ways is not None:
-        return report | judge_long_runs(world, list(ways), played) if ways else report
-    teacher, first = VoxelWorld(world.size), seed + ELSEWHERE
+def voxel_ways(size: tuple[int, int], context: int, seed: int) -> list[TrueRun]:
+    """Long runs in voxel worlds, drawn at a `size` (height, width), RUNS of each length."""
+    world, first = VoxelWorld(size), seed + ELSEWHERE
     runs: list[TrueRun] = []
     with bar("true long ways", sum(RUNS.values()), "run") as progress:
         for goal, count in RUNS.items():
             for _ in range(count):
-                runs.append(long_run(teacher, first + len(runs), context, goal))
+                runs.append(long_run(world, first + len(runs), context, goal))
                 progress.update()
-    return report | judge_long_runs(world, runs, played)
+    return runs
+
+
+def judge_frechet(world: Dreamer, ways: Sequence[TrueRun], played: list[TrueRun]) -> dict[str, Any]:
+    """The entries of the report for these long runs; null where there are none."""
+    report: dict[str, Any] = {}
+    for seconds in SECONDS:
+        report |= {f"frechet_{seconds}s": None, f"frechet_{seconds}s_ci": None, f"frechet_{seconds}s_true": None}
+    return report | judge_long_runs(world, list(ways), played) if ways else report
+
+
+def judge_far_teacher(
+    teacher: Dreamer, world: Dreamer, ways: Sequence[TrueRun], played: list[TrueRun], count: int
+) -> dict[str, Any]:
+    """The teacher's distances on the first `count` of the longest runs, and over the dream's on the same."""
+    longest = max(run.ticks[-1] for run in ways)
+    alike = [run for run in ways if run.ticks[-1] == longest][:count]
+    far, near = (judge_long_runs(dreamer, alike, played) for dreamer in (teacher, world))
+    report: dict[str, Any] = {"teacher_ways": len(alike)}
+    for seconds in (seconds for seconds in SECONDS if f"frechet_{seconds}s" in far):
+        name = f"frechet_{seconds}s"
+        report |= {f"teacher_{name}": far[name], f"teacher_{name}_ci": far[f"{name}_ci"]}
+        report[f"teacher_over_{seconds}s"] = round(far[name] / near[name], DIGITS) if near[name] else None
+    return report
 
 
 def judge_long_runs(world: Dreamer, runs: list[TrueRun], played: list[TrueRun]) -> dict[str, Any]:

@@ -66,6 +66,10 @@ def _teacher() -> list[Key]:
         Key(f"teacher_lead_{ticks}", f"teacher above the dream, {ticks} ticks", "dB", "low", "Teacher",
             "PSNR of the many-step teacher minus that of the dream, on the clips that both have dreamed")
         for ticks in (1, 8, 32)
+    ] + [
+        Key(f"teacher_over_{seconds}s", f"teacher's Fréchet distance at {seconds} s, over the dream's", "", "high",
+            "Teacher", "on the long dreams that both have dreamed (`--teacher-ways`)")
+        for seconds in (16, 90)
     ]  # fmt: skip
 
 
