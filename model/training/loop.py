@@ -39,8 +39,6 @@ class LoopConfig:
     """Targets, of all processes, after which the phase ends even where it has time left: for equal budgets."""
     cold: float = 0.25
     """Share of windows that start from a single frame."""
-    slots: float = 0.2
-    """Share of windows in which a slot of the hotbar is chosen: it takes one tick, and hardly any window has it."""
     matrix_rate: float = 1.5e-3
     """Learning rate of Muon, for the matrices inside the blocks."""
     other_rate: float = 6e-4
