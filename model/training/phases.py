@@ -99,7 +99,7 @@ def train_phase(
         dreams = LongDreams(shards, LONG_SHARE * loop.batch, [seed, processes.rank], device)
         presses = shards.batches(
             np.random.default_rng([seed, len(PHASES), processes.rank]), PRESSES * loop.batch, PRESS_TICKS, loop.cold,
-            own_views=False, slots=1.0, ahead=1,
+            own_views=False, slots=1.0, ahead=1, loaders=loop.loaders // 3,
         )  # fmt: skip
         steps, losses, file = config.steps, AdversarialLosses(teacher, config.steps, dreams, presses=presses), STUDENT
     _learn_screen(model, shards, screens, seed)
