@@ -25,6 +25,7 @@ from reverie.model.training.losses import (
     fact_losses,
     frame_losses,
     haar_distance,
+    paint_loss,
     texture_distance,
 )
 from reverie.model.training.phases import PHASES, last_record, train_phase
@@ -33,7 +34,7 @@ from reverie.model.training.rollout import Conditions, conditions, dream, rollou
 from reverie.model.training.shards import Shard, ShardWriter
 from reverie.model.training.student import distill_losses
 from reverie.model.weights import load_model
-from reverie.model.world_model import CANDIDATES, Choice, Context, Prediction, WorldModel, causal_ages
+from reverie.model.world_model import CANDIDATES, PAINTED, Choice, Context, Prediction, WorldModel, causal_ages
 from reverie.simulator.errors import ReverieError
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shard
 
@@ -193,6 +194,21 @@ def test_the_right_candidate_is_found_however_seldom_it_is_chosen() -> None:
     assert regrets[0] == regrets[1], "one and the same"
 
 
+def test_paint_is_learned_where_nothing_else_is_right_and_only_there() -> None:
+    target, one = torch.full((1, 1, 3, 16, 16), 0.5), torch.ones(1, 1)
+    wrong, right = torch.zeros_like(target), torch.zeros_like(target)
+    right[..., :8] = 0.5  # half of the frame before holds
+    painted = torch.zeros_like(target).requires_grad_(True)
+    pictures = [wrong, wrong, right, painted, wrong]
+    unlikely = torch.zeros(1, 1, CANDIDATES, 16, 16).index_fill(2, torch.tensor([PAINTED]), -20.0)
+    (pull,) = torch.autograd.grad(paint_loss(Choice(pictures, unlikely), target, seen(right), one), painted)
+    assert not pull[..., :8].any() and (pull[..., 8:] < 0).all()
+    screen = torch.zeros(16, 16)
+    screen[:, 14:] = 1
+    (pull,) = torch.autograd.grad(paint_loss(Choice(pictures, unlikely), target, seen(right, screen), one), painted)
+    assert (pull[..., 14:] < 2 * pull[..., 8:9]).all(), "and all the more on the screen"
+
+
 def test_a_frame_is_mixed_of_what_training_is_shown(shards) -> None:
     torch.manual_seed(0)
     batch, model = ShardSet([shards], CONFIG).batch(np.random.default_rng(1), 2, 3, 0.0), WorldModel(CONFIG).train()
@@ -200,10 +216,12 @@ def test_a_frame_is_mixed_of_what_training_is_shown(shards) -> None:
     level = torch.zeros(2, 3)
     out = model(given.target, level, level + 1, given.context, causal_ages(2, 3, CONFIG.memory, level.device))
     assert out.choice is not None and out.choice.logits.requires_grad
-    assert len(out.choice.pictures) == CANDIDATES and not any(picture.requires_grad for picture in out.choice.pictures)
+    assert [picture.requires_grad for picture in out.choice.pictures] == [
+        index == PAINTED for index in range(CANDIDATES)
+    ]
     mixed = (out.choice.logits.softmax(2)[:, :, :, None] * torch.stack(out.choice.pictures, dim=2)).sum(2)
     assert torch.allclose(mixed, out.frame, atol=1e-4)
-    assert "choice" in distill_losses(None, 1, 0.0)(model, batch, torch.Generator())
+    assert {"choice", "paint"} <= set(distill_losses(None, 1, 0.0)(model, batch, torch.Generator()))
 
 
 def perfect(batch: Batch) -> Prediction:

@@ -10,12 +10,12 @@ from reverie.model import geometry
 from reverie.model.config import ModelConfig
 from reverie.model.training.data import Batch
 from reverie.model.training.rollout import Conditions
-from reverie.model.world_model import MOVED, Choice, Prediction
+from reverie.model.world_model import MOVED, PAINTED, Choice, Prediction
 
 SKY_METRES = 64.0
 """Depth that stands for the sky."""
 WEIGHTS: dict[str, float] = {
-    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 8.0, "choice": 1.0,
+    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 8.0, "choice": 1.0, "paint": 1.5,
     "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
     "critic": 1.0, "screen": 2.0, "long_travel": 2.0, "told_apart": 0.0,
 }  # fmt: skip
@@ -29,6 +29,10 @@ FEWEST_CHANGED = 0.02
 CLOSE, TAIL = 0.02, 2.0
 """How a candidate explains a pixel whose mean absolute error, of frames in -1..1, it has: 1 / (1 + error / CLOSE) to
 the power of TAIL. So an exact copy is far better than one that is nearly right, however bad others are."""
+WRONG = 0.1
+"""Mean absolute error, of frames in -1..1, from which on a candidate is no help."""
+FEWEST_WANTED = 0.01
+"""Share of the picture that pixels for which only paint can be right are taken to be at least."""
 REGAINED = 1.25
 """How much more detail than the frame before a frame is asked for where the truth has it."""
 LOWEST_ERROR = 1e-5
@@ -110,12 +114,27 @@ def choice_loss(choice: Choice, target: Tensor, given: Conditions, weight: Tenso
     two ways to move the frame before count as one: asked which is nearer to the truth they would always be mixed, and
     what is mixed tick after tick is fog.
     """
-    error = torch.stack([(picture - target).abs().mean(2) for picture in choice.pictures], dim=2)
+    error = torch.stack([(picture.detach() - target).abs().mean(2) for picture in choice.pictures], dim=2)
     closeness, shares = -TAIL * (error / CLOSE).log1p(), choice.logits.log_softmax(2)
     closeness = torch.cat((closeness[:, :, :MOVED].amax(2, keepdim=True), closeness[:, :, MOVED:]), dim=2)
     shares = torch.cat((shares[:, :, :MOVED].logsumexp(2, keepdim=True), shares[:, :, MOVED:]), dim=2)
     regret = closeness.amax(2) - (shares + closeness).logsumexp(2)
     return (weight * _with_changed(regret, target, given)).sum() / weight.sum().clamp(min=1e-6)
+
+
+def paint_loss(choice: Choice, target: Tensor, given: Conditions, weight: Tensor) -> Tensor:
+    """Mean absolute error of the paint where nothing at hand is right, and of such pixels on the screen.
+
+    Whatever else is chosen there: in the mixture paint learns only as far as it is chosen, and it is chosen only as far
+    as it has learned. As in multiple choice learning (Guzman-Rivera et al. 2012), an answer learns where it is wanted.
+    """
+    errors = [(picture - target).abs().mean(2) for picture in choice.pictures]
+    others = torch.stack([error for index, error in enumerate(errors) if index != PAINTED])
+    wanted = (others.amin(0) > WRONG).to(target.dtype)
+    total = torch.zeros_like(weight)
+    for pixels in (wanted, wanted * given.screen):
+        total = total + (errors[PAINTED] * pixels).mean((2, 3)) / pixels.mean((2, 3)).clamp(min=FEWEST_WANTED)
+    return (weight * total).sum() / weight.sum().clamp(min=1e-6)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
