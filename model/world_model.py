@@ -54,7 +54,7 @@ class Choice(NamedTuple):
     """What the pixels of a frame were mixed of."""
 
     pictures: Sequence[Tensor]
-    """CANDIDATES of [b, t, 3, h, w], about -1..1; without gradients but for what is PAINTED."""
+    """CANDIDATES of [b, t, 3, h, w], about -1..1, without gradients."""
     logits: Tensor
     """[b, t, CANDIDATES, h, w]."""
 
@@ -85,8 +85,6 @@ CANDIDATES = 5
 the earlier view moved."""
 MOVED = 2
 """So many of them, the first, are the frame before, moved."""
-PAINTED = 3
-"""Which of them is paint."""
 HEIGHTS = 2
 """Channels of `geometry.heights`."""
 PICKED_FIRST, KEY_FIRST = 6.0, 3.0
@@ -302,9 +300,8 @@ class WorldModel(nn.Module):
         frame = sum(weights[:, index, None] * candidate for index, candidate in enumerate(candidates))
         choice = None
         if self.training:
-            mixed_of = [candidate.detach() for candidate in candidates]
-            mixed_of[PAINTED] = painted
-            choice = Choice([candidate.unflatten(0, (b, t)) for candidate in mixed_of], logits.unflatten(0, (b, t)))
+            mixed_of = [candidate.detach().unflatten(0, (b, t)) for candidate in candidates]
+            choice = Choice(mixed_of, logits.unflatten(0, (b, t)))
         return Prediction(
             frame=frame.unflatten(0, (b, t)),
             flow=flow.unflatten(0, (b, t)),

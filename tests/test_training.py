@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.model.actions import ACTION_INDEX
 from reverie.model.config import preset
 from reverie.model.errors import ModelError
 from reverie.model.training import data
@@ -25,30 +24,21 @@ from reverie.model.training.losses import (
     fact_losses,
     frame_losses,
     haar_distance,
-    paint_loss,
     texture_distance,
 )
 from reverie.model.training.phases import PHASES, last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
-from reverie.model.training.rollout import Conditions, conditions, dream, rollout, with_own_past
+from reverie.model.training.rollout import conditions, dream, rollout, with_own_past
 from reverie.model.training.shards import Shard, ShardWriter
 from reverie.model.training.student import distill_losses
 from reverie.model.weights import load_model
-from reverie.model.world_model import CANDIDATES, PAINTED, Choice, Context, Prediction, WorldModel, causal_ages
+from reverie.model.world_model import CANDIDATES, Choice, Prediction, WorldModel, causal_ages
 from reverie.simulator.errors import ReverieError
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = preset("test")
 PLAN = ShardPlan(size=CONFIG.size, rows=160, episode=(60, 80), edit_every=20.0)
-
-
-def seen(before: torch.Tensor, screen: torch.Tensor | None = None) -> Conditions:
-    """What losses look at of the conditions of frames that follow `before` [b, t, 3, h, w], where nothing turns."""
-    nothing = torch.zeros(before.shape[-2:])
-    return Conditions(
-        Context(*[nothing] * len(Context._fields)), before, before, before, nothing if screen is None else screen
-    )
 
 
 @pytest.fixture(scope="module")
@@ -121,24 +111,6 @@ def test_windows_are_consecutive_rows_of_one_episode(tmp_path) -> None:
             assert (window["edited"] == np.arange(target, target + 5) % 2).all()
 
 
-def test_windows_in_which_a_slot_is_chosen_are_found(tmp_path) -> None:
-    writer = ShardWriter(tmp_path / "0", 120, CONFIG.size)
-    slot = np.eye(25, dtype=np.float32)[ACTION_INDEX["hotbar.7"]]
-    for row in range(120):
-        writer.append(
-            frames=np.full((*CONFIG.size, 3), row, np.uint8), actions=slot * (row in (0, 50, 119)),
-            eye=np.full(5, np.nan, np.float32), depth=np.zeros((CONFIG.size[0] // 4, CONFIG.size[1] // 4), np.float16),
-            events=np.zeros(5, np.uint8), edited=np.bool_(False), episode=np.int32(row // 60),
-        )  # fmt: skip
-    writer.close("slots")
-    source, rng = ShardSet([tmp_path], CONFIG), np.random.default_rng(0)
-    batch = source.batch(rng, 60, 5, 0.0, slots=1.0)
-    chosen = batch.action[:, :, ACTION_INDEX["hotbar.7"]].argmax(1)
-    assert (batch.action.amax((1, 2)) == 1).float().mean() > 0.6, "a press at the end of an episode is in no window"
-    assert set(chosen.tolist()) == {0, 1, 2, 3, 4}
-    assert (source.batch(rng, 60, 5, 0.0).action.amax((1, 2)) == 1).float().mean() < 0.3
-
-
 def test_camera_motion_is_in_the_players_own_axes() -> None:
     # Looking along -x (yaw 90), a step to -x is ahead, to -z is to the right, up is minus down.
     eye = np.array([[0, 0, 0, 90, 10], [-2, 1, -3, 95, 7], [-2, 1, -3, -175, 7]], np.float32)
@@ -169,13 +141,12 @@ def test_the_right_candidate_is_found_however_seldom_it_is_chosen() -> None:
     torch.manual_seed(0)
     pictures = torch.rand(1, 1, CANDIDATES, 3, 16, 16) * 2 - 1
     target, one, right = pictures[:, :, 2], torch.ones(1, 1), torch.zeros(CANDIDATES)
-    nothing = seen(torch.zeros_like(target))
     right[2] = 1
     logits = torch.zeros(1, 1, CANDIDATES, 16, 16).index_fill(2, torch.tensor([2]), -8.0).requires_grad_(True)
     mixture = (logits.softmax(2)[:, :, :, None] * pictures).sum(2)
     losses = {
         "mixed": (mixture - target).abs().mean(),
-        "chosen": choice_loss(Choice(pictures.unbind(2), logits), target, nothing, one),
+        "chosen": choice_loss(Choice(pictures.unbind(2), logits), target, torch.zeros_like(target), one),
     }
     pulls = {
         name: float(torch.autograd.grad(loss, logits, retain_graph=True)[0][:, :, 2].abs().mean())
@@ -183,30 +154,14 @@ def test_the_right_candidate_is_found_however_seldom_it_is_chosen() -> None:
     }
     assert pulls["chosen"] > 100 * pulls["mixed"]
     sure = Choice(pictures.unbind(2), (60 * (right - 1))[None, None, :, None, None].expand_as(logits))
-    assert float(choice_loss(sure, target, seen(target), one)) == pytest.approx(0, abs=1e-4)
+    assert float(choice_loss(sure, target, target, one)) == pytest.approx(0, abs=1e-4)
     assert float(losses["chosen"].detach()) > 1
     moves = [
         Choice(pictures.unbind(2), (60 * torch.eye(CANDIDATES)[way])[None, None, :, None, None].expand_as(logits))
         for way in (0, 1)
     ]
     nearer = pictures[:, :, 0]
-    regrets = [choice_loss(move, nearer, seen(nearer), one) for move in moves]
-    assert regrets[0] == regrets[1], "one and the same"
-
-
-def test_paint_is_learned_where_nothing_else_is_right_and_only_there() -> None:
-    target, one = torch.full((1, 1, 3, 16, 16), 0.5), torch.ones(1, 1)
-    wrong, right = torch.zeros_like(target), torch.zeros_like(target)
-    right[..., :8] = 0.5  # half of the frame before holds
-    painted = torch.zeros_like(target).requires_grad_(True)
-    pictures = [wrong, wrong, right, painted, wrong]
-    unlikely = torch.zeros(1, 1, CANDIDATES, 16, 16).index_fill(2, torch.tensor([PAINTED]), -20.0)
-    (pull,) = torch.autograd.grad(paint_loss(Choice(pictures, unlikely), target, seen(right), one), painted)
-    assert not pull[..., :8].any() and (pull[..., 8:] < 0).all()
-    screen = torch.zeros(16, 16)
-    screen[:, 14:] = 1
-    (pull,) = torch.autograd.grad(paint_loss(Choice(pictures, unlikely), target, seen(right, screen), one), painted)
-    assert (pull[..., 14:] < 2 * pull[..., 8:9]).all(), "and all the more on the screen"
+    assert choice_loss(moves[0], nearer, nearer, one) == choice_loss(moves[1], nearer, nearer, one), "one and the same"
 
 
 def test_a_frame_is_mixed_of_what_training_is_shown(shards) -> None:
@@ -216,11 +171,10 @@ def test_a_frame_is_mixed_of_what_training_is_shown(shards) -> None:
     level = torch.zeros(2, 3)
     out = model(given.target, level, level + 1, given.context, causal_ages(2, 3, CONFIG.memory, level.device))
     assert out.choice is not None and out.choice.logits.requires_grad
-    assert len(out.choice.pictures) == CANDIDATES
-    assert [index for index, picture in enumerate(out.choice.pictures) if picture.requires_grad] == [PAINTED]
+    assert len(out.choice.pictures) == CANDIDATES and not any(picture.requires_grad for picture in out.choice.pictures)
     mixed = (out.choice.logits.softmax(2)[:, :, :, None] * torch.stack(out.choice.pictures, dim=2)).sum(2)
     assert torch.allclose(mixed, out.frame, atol=1e-4)
-    assert {"choice", "paint"} <= set(distill_losses(None, 1, 0.0)(model, batch, torch.Generator()))
+    assert "choice" in distill_losses(None, 1, 0.0)(model, batch, torch.Generator())
 
 
 def perfect(batch: Batch) -> Prediction:
@@ -291,25 +245,10 @@ def test_edits_are_not_asked_for() -> None:
     frames = torch.rand(1, 2, 3, 16, 16)
     target = frames.clone()
     target[:, 1] += 1
-    usable = frame_losses(frames, target, seen(frames), torch.tensor([[1.0, 0.0]]))
+    usable = frame_losses(frames, target, frames, frames, torch.tensor([[1.0, 0.0]]))
     assert float(usable["frame"]) == 0
-    both = frame_losses(frames, target, seen(frames), torch.tensor([[1.0, 1.0]]))
+    both = frame_losses(frames, target, frames, frames, torch.tensor([[1.0, 1.0]]))
     assert float(both["frame"]) > 0.5
-
-
-def test_a_hand_that_moves_counts_although_all_the_world_does() -> None:
-    before, screen, one = torch.zeros(1, 1, 3, 32, 32), torch.zeros(32, 32), torch.ones(1, 1)
-    screen[24:, 24:] = 1
-    target = torch.ones_like(before)
-    hand, world = target.clone(), target.clone()
-    hand[..., 24:, 24:] = 0.5
-    world[..., :8, :8] = 0.5
-    wrong = {
-        name: float(frame_losses(frame, target, seen(before, screen), one)["frame"])
-        for name, frame in (("hand", hand), ("world", world))
-    }
-    assert wrong["hand"] > 5 * wrong["world"]
-    assert frame_losses(hand, target, seen(before), one)["frame"] == pytest.approx(wrong["world"])
 
 
 def test_the_haar_distance_sees_detail_and_not_brightness() -> None:

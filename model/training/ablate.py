@@ -204,7 +204,7 @@ def held_loss(model: WorldModel, windows: Batch, device: torch.device) -> float:
         level = torch.zeros(b, t, device=device)
         with torch.autocast(device.type, dtype=torch.bfloat16):
             out = model(noise, level, level + 1, given.context, causal_ages(b, t, config.memory, device))
-        parts = frame_losses(out.frame.float(), given.target, given, torch.ones_like(level))
+        parts = frame_losses(out.frame.float(), given.target, given.before, given.known, torch.ones_like(level))
         total += float(sum(WEIGHTS[name] * value for name, value in parts.items()))
     return total / len(windows.action)
 

@@ -11,7 +11,7 @@ gradients are kept small where frames are true (R1, Mescheder et al., arXiv 1801
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -28,8 +28,6 @@ from reverie.model.training.rollout import conditions
 from reverie.model.training.student import OWN_PAST, student_answer
 from reverie.model.world_model import WorldModel, causal_ages
 
-PRESS_WEIGHT = 0.5
-"""What the losses of windows in which a slot is chosen count."""
 WEIGHT = 2.0
 """How strongly the critic pulls at the pixels of long dreams, where 1 is as strongly as all other losses together pull
 at those of windows."""
@@ -112,8 +110,7 @@ class AdversarialLosses:
     """The losses of `reverie.model.training.student.distill_losses`, and what long dreams add to them.
 
     That is the critic's word, the error of what is painted on their screen, and that of travel, which both follow from
-    the actions however far a dream has gone astray. For each window there should be two long dreams. Batches of
-    `presses` are short windows besides, in which a slot is chosen. The critic has an
+    the actions however far a dream has gone astray. For each window there should be two long dreams. The critic has an
     optimiser of its own and learns whenever the losses are asked for. Where recordings are too short for long dreams
     the critic is not heard.
     """
@@ -124,11 +121,9 @@ class AdversarialLosses:
         steps: int,
         dreams: LongDreams,
         own_past: float = OWN_PAST,
-        presses: Iterator[Batch] | None = None,
         weight: float = WEIGHT,
     ) -> None:
         self.teacher, self.steps, self.dreams, self.own_past, self.weight = teacher, steps, dreams, own_past, weight
-        self.presses = presses
         self.processes = Processes(dreams.device)
         self.critic = DreamCritic().to(dreams.device)
         self.method = torch.optim.AdamW(self.critic.parameters(), lr=RATE, betas=(0.5, 0.95), weight_decay=1e-4)
@@ -152,10 +147,6 @@ class AdversarialLosses:
         """Losses of a batch of windows, by their names in `reverie.model.training.losses.WEIGHTS`."""
         answer = student_answer(model, self.teacher, self.steps, self.own_past, batch, generator)
         losses = answer.losses(batch, model.config)
-        if self.presses is not None:
-            short = next(self.presses).to(self.dreams.device)
-            more = student_answer(model, None, self.steps, self.own_past, short, generator).losses(short, model.config)
-            losses = {name: loss + PRESS_WEIGHT * more[name] for name, loss in losses.items()}
         if not self.dreams:
             return losses
         self._feel(total_loss(losses), answer.out.frame)

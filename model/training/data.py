@@ -26,7 +26,6 @@ RESCAN_SECONDS = 10.0
 """How often batches look for new shards."""
 WITHOUT_PACE, PACE_DOUBT = 0.1, 0.015
 """Share of windows that do without the pace, and the standard deviation of a dream's own, in metres a tick."""
-SLOTS = [ACTION_INDEX[f"hotbar.{slot}"] for slot in range(1, 10)]
 DOUBT_METRES, DOUBT_TICKS = 0.15, 200
 """Standard deviation of a dream's place after so many ticks, as far as earlier views in training go."""
 
@@ -139,7 +138,6 @@ class ShardSet:
         self.folders, self.config = list(folders), config
         self.shards: dict[Path, Shard] = {}
         self._views: dict[int, KeyViews] = {}
-        self._presses: dict[int, np.ndarray] = {}
         self.rescan()
 
     def rescan(self) -> int:
@@ -166,29 +164,20 @@ class ShardSet:
         ticks: int,
         cold: float,
         own_views: bool = True,
-        slots: float = 0.0,
         size: tuple[int, int] | None = None,
     ) -> dict[str, np.ndarray]:
         """One random window of frames of `size` (the usual one), as the rows of a `Batch`.
 
-        A share `cold` of them starts from a single frame, and in a share `slots`, if anywhere, a slot of the hotbar is
-        chosen. Without `own_views` no earlier view is from the window itself, whose frames a dream has not seen.
+        A share `cold` of them starts from a single frame. Without `own_views` no earlier view is from the window
+        itself, whose frames a dream has not seen.
         """
         size = size or self.config.size
         shards = [shard for shard in self.shards.values() if shard.size == size]
         past = self.config.past
         weights = np.array([shard.rows for shard in shards], float)
-        presses = [self._presses_of(shard) for shard in shards] if slots and rng.random() < slots else []
-        if any(map(len, presses)):
-            weights = np.array([len(rows) for rows in presses], float)
-        else:
-            presses = []
         while True:
-            index = rng.choice(len(shards), p=weights / weights.sum())
-            shard, latest = shards[index], max(1, shards[index].rows - ticks)
-            target = int(rng.integers(1, latest + 1))
-            if presses:
-                target = int(np.clip(rng.choice(presses[index]) + 1 - rng.integers(ticks), 1, latest))
+            shard = shards[rng.choice(len(shards), p=weights / weights.sum())]
+            target = int(rng.integers(1, max(2, shard.rows - ticks + 1)))
             last = target + ticks - 1
             if last < shard.rows and shard.starts[last] == shard.starts[target - 1]:
                 break
@@ -243,13 +232,6 @@ class ShardSet:
         pace[first:] = recall.pace(turn, travel)
         return pace
 
-    def _presses_of(self, shard: Shard) -> np.ndarray:
-        """The rows of a shard whose action chooses a slot of the hotbar."""
-        if id(shard) not in self._presses:
-            actions = np.asarray(shard.columns["actions"][: shard.rows])
-            self._presses[id(shard)] = np.flatnonzero(actions[:, SLOTS].any(axis=1))
-        return self._presses[id(shard)]
-
     def _views_of(self, shard: Shard) -> KeyViews:
         if id(shard) not in self._views:
             self._views[id(shard)] = KeyViews(shard, self.config.keys)
@@ -283,7 +265,6 @@ class ShardSet:
         ticks: int,
         cold: float,
         own_views: bool = True,
-        slots: float = 0.0,
         size: tuple[int, int] | None = None,
     ) -> Batch:
         """`count` random windows of `ticks` targets each, of frames of `size` (the usual one).
@@ -292,7 +273,7 @@ class ShardSet:
         """
         if (size or self.config.size) not in self.rows():
             raise ModelError(f"no training shards in {', '.join(map(str, self.folders))}")
-        windows = [self.window(rng, ticks, cold, own_views, slots, size) for _ in range(count)]
+        windows = [self.window(rng, ticks, cold, own_views, size) for _ in range(count)]
         return Batch(*(torch.from_numpy(np.stack([window[name] for window in windows])) for name in Batch._fields))
 
     def batches(
@@ -302,7 +283,6 @@ class ShardSet:
         ticks: int,
         cold: float,
         own_views: bool = True,
-        slots: float = 0.0,
         ahead: int = 2,
         loaders: int = 0,
     ) -> Iterator[Batch]:
@@ -310,7 +290,7 @@ class ShardSet:
 
         Each is of one of the sizes that there are, by how many rows are of it. Shards that a recorder adds join in.
         """
-        asked = count, ticks, cold, own_views, slots
+        asked = count, ticks, cold, own_views
         if loaders:
             stream = _Stream(self, int(rng.integers(2**31)), asked)
             yield from DataLoader(stream, batch_size=None, num_workers=loaders, prefetch_factor=ahead)
@@ -321,7 +301,7 @@ class ShardSet:
                 yield waiting.pop(0).result()
                 waiting.append(pool.submit(next, made))
 
-    def _endless(self, rng: np.random.Generator, asked: tuple[int, int, float, bool, float]) -> Iterator[Batch]:
+    def _endless(self, rng: np.random.Generator, asked: tuple[int, int, float, bool]) -> Iterator[Batch]:
         looked = time.monotonic()
         while True:
             if time.monotonic() - looked > RESCAN_SECONDS:
@@ -334,7 +314,7 @@ class ShardSet:
 class _Stream(IterableDataset[Batch]):
     """Batches of a set of shards, with a random stream of its own in each process of a `DataLoader`."""
 
-    def __init__(self, shards: ShardSet, seed: int, asked: tuple[int, int, float, bool, float]) -> None:
+    def __init__(self, shards: ShardSet, seed: int, asked: tuple[int, int, float, bool]) -> None:
         self.shards, self.seed, self.asked = shards, seed, asked
 
     def __iter__(self) -> Iterator[Batch]:

@@ -9,30 +9,23 @@ from torch.nn import functional
 from reverie.model import geometry
 from reverie.model.config import ModelConfig
 from reverie.model.training.data import Batch
-from reverie.model.training.rollout import Conditions
-from reverie.model.world_model import MOVED, PAINTED, Choice, Prediction
+from reverie.model.world_model import MOVED, Choice, Prediction
 
 SKY_METRES = 64.0
 """Depth that stands for the sky."""
 WEIGHTS: dict[str, float] = {
-    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 8.0, "choice": 1.0, "paint": 1.5,
+    "frame": 1.0, "nepers": 0.08, "haar": 1.0, "texture": 8.0, "choice": 1.0,
     "flow": 0.03, "depth": 0.2, "travel": 2.0, "events": 0.05, "pitch": 0.1,
     "critic": 1.0, "screen": 2.0, "long_travel": 2.0, "told_apart": 0.0,
 }  # fmt: skip
 CHANGED_WEIGHT = 2.0
 """How much the mean error counts of those pixels that are not what they were a tick ago, so that copying is no way
 out: a slot that was chosen or a block that was placed is little of the picture, and all that happened."""
-SCREEN_WEIGHT = 1.0
-"""The same of those of them that are painted on the screen: in front of a world that moves a hand is little."""
 FEWEST_CHANGED = 0.02
-"""Share of the picture that either kind of pixels are taken to be at least."""
+"""Share of the picture that changed pixels are taken to be at least."""
 CLOSE, TAIL = 0.02, 2.0
 """How a candidate explains a pixel whose mean absolute error, of frames in -1..1, it has: 1 / (1 + error / CLOSE) to
 the power of TAIL. So an exact copy is far better than one that is nearly right, however bad others are."""
-WRONG = 0.1
-"""Mean absolute error, of frames in -1..1, from which on a candidate is no help."""
-FEWEST_WANTED = 0.01
-"""Share of the picture that pixels for which only paint can be right are taken to be at least."""
 REGAINED = 1.25
 """How much more detail than the frame before a frame is asked for where the truth has it."""
 LOWEST_ERROR = 1e-5
@@ -76,36 +69,33 @@ def texture_distance(predicted: Tensor, target: Tensor, known: Tensor, levels: i
     return total
 
 
-def _with_changed(values: Tensor, target: Tensor, given: Conditions) -> Tensor:
-    """Means [b, t] of `values` [b, t, h, w] over all pixels, over those that are not what they were before, and over
-    those of them that are painted on the screen."""
-    changed = ((target - given.before).abs().amax(2) > 0.05).to(values.dtype)
-    total = values.mean((2, 3))
-    for weight, pixels in ((CHANGED_WEIGHT, changed), (SCREEN_WEIGHT, changed * given.screen)):
-        total = total + weight * (values * pixels).mean((2, 3)) / pixels.mean((2, 3)).clamp(min=FEWEST_CHANGED)
-    return total
+def _with_changed(values: Tensor, target: Tensor, before: Tensor) -> Tensor:
+    """Means [b, t] of `values` [b, t, h, w] over all pixels, and over those that are not what they were before."""
+    changed = ((target - before).abs().amax(2) > 0.05).to(values.dtype)
+    share = changed.mean((2, 3)).clamp(min=FEWEST_CHANGED)
+    return values.mean((2, 3)) + CHANGED_WEIGHT * (values * changed).mean((2, 3)) / share
 
 
-def frame_losses(predicted: Tensor, target: Tensor, given: Conditions, weight: Tensor) -> dict[str, Tensor]:
+def frame_losses(predicted: Tensor, target: Tensor, before: Tensor, known: Tensor, weight: Tensor) -> dict[str, Tensor]:
     """Absolute plus squared error of all and of changed pixels, the logarithm of the squared error, the Haar distance
     and the texture distance.
 
     The logarithm is what a mean of PSNRs is made of: a tenth less error counts the same in a frame where nothing moves,
-    which must stay exactly as it is, as in one that is all new. Frames [b, t, 3, h, w], dreamed from what was `given`;
-    `weight` [b, t] multiplies each frame's share.
+    which must stay exactly as it is, as in one that is all new. Frames [b, t, 3, h, w], `before` and `known` as in
+    `reverie.model.training.rollout.Conditions`; `weight` [b, t] multiplies each frame's share.
     """
     error = predicted - target
     wrong = (error.abs() + error.square()).mean(2)
-    pixels = _with_changed(wrong, target, given)
+    pixels = _with_changed(wrong, target, before)
     detail = haar_distance(error.flatten(0, 1)).unflatten(0, error.shape[:2])
-    texture = texture_distance(predicted.flatten(0, 1), target.flatten(0, 1), given.known.flatten(0, 1))
+    texture = texture_distance(predicted.flatten(0, 1), target.flatten(0, 1), known.flatten(0, 1))
     nepers = (error.square().mean((2, 3, 4)) / 4 + LOWEST_ERROR).log() / 2
     parts = {"frame": pixels, "nepers": nepers, "haar": detail, "texture": texture.unflatten(0, error.shape[:2])}
     total = weight.sum().clamp(min=1e-6)
     return {name: (weight * part).sum() / total for name, part in parts.items()}
 
 
-def choice_loss(choice: Choice, target: Tensor, given: Conditions, weight: Tensor) -> Tensor:
+def choice_loss(choice: Choice, target: Tensor, before: Tensor, weight: Tensor) -> Tensor:
     """How badly what was chosen explains each pixel: the negative logarithm of a mixture's likelihood, less that of the
     best choice. Changed pixels count as in `frame_losses`.
 
@@ -114,27 +104,12 @@ def choice_loss(choice: Choice, target: Tensor, given: Conditions, weight: Tenso
     two ways to move the frame before count as one: asked which is nearer to the truth they would always be mixed, and
     what is mixed tick after tick is fog.
     """
-    error = torch.stack([(picture.detach() - target).abs().mean(2) for picture in choice.pictures], dim=2)
+    error = torch.stack([(picture - target).abs().mean(2) for picture in choice.pictures], dim=2)
     closeness, shares = -TAIL * (error / CLOSE).log1p(), choice.logits.log_softmax(2)
     closeness = torch.cat((closeness[:, :, :MOVED].amax(2, keepdim=True), closeness[:, :, MOVED:]), dim=2)
     shares = torch.cat((shares[:, :, :MOVED].logsumexp(2, keepdim=True), shares[:, :, MOVED:]), dim=2)
     regret = closeness.amax(2) - (shares + closeness).logsumexp(2)
-    return (weight * _with_changed(regret, target, given)).sum() / weight.sum().clamp(min=1e-6)
-
-
-def paint_loss(choice: Choice, target: Tensor, given: Conditions, weight: Tensor) -> Tensor:
-    """Mean absolute error of the paint where nothing at hand is right, and of such pixels on the screen.
-
-    Whatever else is chosen there: in the mixture paint learns only as far as it is chosen, and it is chosen only as far
-    as it has learned. As in multiple choice learning (Guzman-Rivera et al. 2012), an answer learns where it is wanted.
-    """
-    errors = [(picture - target).abs().mean(2) for picture in choice.pictures]
-    others = torch.stack([error for index, error in enumerate(errors) if index != PAINTED])
-    wanted = (others.amin(0) > WRONG).to(target.dtype)
-    total = torch.zeros_like(weight)
-    for pixels in (wanted, wanted * given.screen):
-        total = total + (errors[PAINTED] * pixels).mean((2, 3)) / pixels.mean((2, 3)).clamp(min=FEWEST_WANTED)
-    return (weight * total).sum() / weight.sum().clamp(min=1e-6)
+    return (weight * _with_changed(regret, target, before)).sum() / weight.sum().clamp(min=1e-6)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -27,9 +27,6 @@ STUDENT_TICKS = 32
 """Targets of the student's windows: longer than the teacher's, for its errors to grow as they do in play."""
 STUDENT_WINDOWS = 0.25
 """Its windows a step, over the teacher's."""
-PRESSES, PRESS_TICKS = 3, 6
-"""Short windows in which a slot of the hotbar is chosen, for each window, and their targets: it takes a single tick,
-and of other windows hardly any has it."""
 LONG_SHARE = 2
 """Long dreams that it dreams on in a step, for each window."""
 SAMPLE_TICKS = 18
@@ -97,11 +94,7 @@ def train_phase(
         model.requires_grad_(True)
         loop = replace(loop, ticks=STUDENT_TICKS, batch=max(1, round(loop.batch * STUDENT_WINDOWS)))
         dreams = LongDreams(shards, LONG_SHARE * loop.batch, [seed, processes.rank], device)
-        presses = shards.batches(
-            np.random.default_rng([seed, len(PHASES), processes.rank]), PRESSES * loop.batch, PRESS_TICKS, loop.cold,
-            own_views=False, slots=1.0, ahead=1, loaders=loop.loaders // 3,
-        )  # fmt: skip
-        steps, losses, file = config.steps, AdversarialLosses(teacher, config.steps, dreams, presses=presses), STUDENT
+        steps, losses, file = config.steps, AdversarialLosses(teacher, config.steps, dreams), STUDENT
     _learn_screen(model, shards, screens, seed)
     if rank:
         add_adapters(model, rank)

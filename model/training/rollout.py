@@ -24,8 +24,6 @@ class Conditions(NamedTuple):
     """[b, t, 3, h, w]: the newest past frame of each target."""
     known: Tensor
     """[b, t, 3, h, w]: the same, turned with the camera beneath the overlay; grey where nothing of it comes to lie."""
-    screen: Tensor
-    """[h, w]: the overlay."""
 
 
 def stack_past(frames: Tensor, ticks: int, history: tuple[int, ...]) -> Tensor:
@@ -63,9 +61,8 @@ def conditions(batch: Batch, model: WorldModel, noise: Tensor, generator: torch.
     )
     before = stack_past(frames, ticks, (1,))[:, :, 0]
     height, width = batch.past.shape[2:4]
-    screen = model.screen((height, width))
-    known = turned(before, batch, screen, config.field_of_view)
-    return Conditions(context, frames[:, -ticks:], before, known, screen)
+    known = turned(before, batch, model.screen((height, width)), config.field_of_view)
+    return Conditions(context, frames[:, -ticks:], before, known)
 
 
 class _Pass:

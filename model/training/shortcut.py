@@ -84,6 +84,6 @@ class ShortcutLosses:
         out = model(z, level, size, given.context, ages)
         weight = flow.ramp(level) * usable_frames(batch)
         return {
-            **frame_losses(out.frame.float(), target, given, weight),
+            **frame_losses(out.frame.float(), target, given.before, given.known, weight),
             **fact_losses(out, batch, config),
         }

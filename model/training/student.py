@@ -11,7 +11,7 @@ from reverie.model import flow
 from reverie.model.config import ModelConfig
 from reverie.model.training.data import Batch
 from reverie.model.training.loop import Losses
-from reverie.model.training.losses import choice_loss, fact_losses, frame_losses, paint_loss
+from reverie.model.training.losses import choice_loss, fact_losses, frame_losses
 from reverie.model.training.rollout import Conditions, conditions, dream, with_own_past
 from reverie.model.training.teacher import usable_frames
 from reverie.model.world_model import Context, Prediction, WorldModel, causal_ages
@@ -49,11 +49,10 @@ class Answer(NamedTuple):
 
     def losses(self, batch: Batch, config: ModelConfig) -> dict[str, Tensor]:
         """All that is minimised about it."""
-        usable = usable_frames(batch)
-        frame = frame_losses(self.out.frame.float(), self.target, self.given, usable)
+        usable, before = usable_frames(batch), self.given.before
+        frame = frame_losses(self.out.frame.float(), self.target, before, self.given.known, usable)
         if self.out.choice is not None:
-            frame["choice"] = choice_loss(self.out.choice, self.target, self.given, usable)
-            frame["paint"] = paint_loss(self.out.choice, self.target, self.given, usable)
+            frame["choice"] = choice_loss(self.out.choice, self.target, before, usable)
         return {**frame, **fact_losses(self.out, batch, config)}
 
 

@@ -55,5 +55,5 @@ def dynamics_losses(model: WorldModel, batch: Batch, generator: torch.Generator)
         causal_ages(b, t, config.memory, device),
     )
     weight = flow.ramp(level) * usable_frames(batch)
-    losses = frame_losses(out.frame.float(), given.target, given, weight)
+    losses = frame_losses(out.frame.float(), given.target, given.before, given.known, weight)
     return {**losses, **fact_losses(out, batch, config)}

@@ -98,7 +98,7 @@ class Arm:
         out = model(z, level, 1 - level, given.context, causal_ages(b, t, config.memory, device))
         usable, frame = usable_frames(batch), out.frame.float()
         if self.tokenizer is None:
-            parts = frame_losses(frame, given.target, given, usable)
+            parts = frame_losses(frame, given.target, given.before, given.known, usable)
         else:
             error = frame - given.target
             parts = {"frame": masked_mean((error.abs() + error.square()).mean((2, 3, 4)), usable)}
