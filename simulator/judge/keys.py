@@ -68,7 +68,8 @@ def _teacher() -> list[Key]:
         for ticks in (1, 8, 32)
     ] + [
         Key(f"teacher_over_{seconds}s", f"teacher's Fréchet distance at {seconds} s, over the dream's", "", "high",
-            "Teacher", "on the long dreams that both have dreamed (`--teacher-ways`)")
+            "Teacher", f"Fréchet distance around {seconds} s of the many-step teacher over that of the dream, on the "
+            "long ways that both have dreamed (`--teacher-ways`)")
         for seconds in (16, 90)
     ]  # fmt: skip
 
