@@ -15,6 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from reverie.model.actions import ACTION_INDEX, CAMERA_SCALE
+
 POSE_DIM, WAY_DIM, PACE_DIM = 5, 6, 4
 KEEP_DEGREES, KEEP_METRES, KEEP_TICKS = 25.0, 1.5, 100
 """A frame is kept once the view has turned, the eye has travelled, or time has passed by so much since the last."""
@@ -54,6 +56,29 @@ def pace(turn: np.ndarray, travel: np.ndarray) -> np.ndarray:
     cos, sin = np.cos(yaw), np.sin(yaw)
     parts = np.stack((np.ones_like(yaw), cos * right - sin * ahead, down, sin * right + cos * ahead), axis=-1)
     return np.where(np.isfinite(parts).all(-1, keepdims=True), parts, 0).astype(np.float32)
+
+
+def camera_motion(eye: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Turns [t, 2], pitches [t] and travels [t, 3] between the t + 1 places of `eye` [t + 1, 5].
+
+    Without a known eye the turn is the action's, the pitch 0 and the travel NaN.
+    """
+    first = ACTION_INDEX["cameraX"]
+    yaw, pitch = eye[:, 3], eye[:, 4]
+    turn = np.stack((np.diff(pitch), (np.diff(yaw) + 180) % 360 - 180), axis=-1)
+    unknown = np.isnan(turn).any(-1)
+    turn[unknown] = action[unknown, first : first + 2] * CAMERA_SCALE
+    step = np.diff(eye[:, :3], axis=0)
+    heading = np.deg2rad(yaw[:-1])
+    right = -np.cos(heading) * step[:, 0] - np.sin(heading) * step[:, 2]
+    ahead = -np.sin(heading) * step[:, 0] + np.cos(heading) * step[:, 2]
+    travel = np.stack((right, -step[:, 1], ahead), axis=-1)
+    return turn.astype(np.float32), np.nan_to_num(pitch[:-1]).astype(np.float32), travel.astype(np.float32)
+
+
+def level_poses(eye: np.ndarray) -> np.ndarray:
+    """Poses as they are here for the places [n, 5] of a recording, whose axes are Minecraft's."""
+    return np.stack((-eye[:, 0], -eye[:, 1], eye[:, 2], eye[:, 3], eye[:, 4]), axis=-1).astype(np.float64)
 
 
 def way(key: np.ndarray, pose: np.ndarray) -> np.ndarray:

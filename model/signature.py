@@ -10,6 +10,7 @@ b dreams at once; h, w pixels; p = h/16 * w/16 tokens; l memory layers; m rememb
     values   float32 [b, l, m, p, k]
     ages     float32 [b, m]             their ages in ticks; below zero: an empty place
     action   float32 [b, 25]
+    last_action float32 [b, 25]         that of the tick before
     turn     float32 [b, 2]             the camera's (pitch, yaw) change in degrees
     pitch    float32 [b]                its pitch before, degrees
     key      uint8   [b, h, w, 3]       an earlier view that may show what comes into sight
@@ -35,7 +36,8 @@ import numpy as np
 from reverie.model.config import ModelConfig
 
 INPUTS: tuple[str, ...] = (
-    "noised", "level", "size", "past", "keys", "values", "ages", "action", "turn", "pitch", "key", "way", "pace",
+    "noised", "level", "size", "past", "keys", "values", "ages", "action", "last_action", "turn", "pitch",
+    "key", "way", "pace",
 )  # fmt: skip
 OUTPUTS: tuple[str, ...] = (
     "clean", "frame", "new_keys", "new_values", "events", "travel", "seen_pitch", "depth",

@@ -40,6 +40,7 @@ class DreamStep(nn.Module):
         values: Tensor,
         ages: Tensor,
         action: Tensor,
+        last_action: Tensor,
         turn: Tensor,
         pitch: Tensor,
         key: Tensor,
@@ -52,6 +53,7 @@ class DreamStep(nn.Module):
         context = Context(
             past=stacked[:, None],
             action=action[:, None],
+            last_action=last_action[:, None],
             turn=turn[:, None],
             pitch=pitch[:, None],
             context_noise=torch.zeros_like(pitch)[:, None],

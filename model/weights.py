@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reverie.model.actions import ACTION_DIM
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.signature import Backend
@@ -74,8 +75,8 @@ def fingerprint(folder: Path) -> str:
 
 def load_model(folder: Path, file: str = STUDENT) -> WorldModel:
     """The network in a model folder, in float32 on the CPU. Raises ModelError."""
+    import torch
     from safetensors.torch import load_file
-    from torch.nn import functional
 
     from reverie.model.world_model import HEIGHTS, WorldModel
 
@@ -88,9 +89,14 @@ def load_model(folder: Path, file: str = STUDENT) -> WorldModel:
     if "overlay" in tensors:  # weights that know one shape of frames take that one's overlay for all
         for name, known in model.overlays(tensors["overlay"].float()).items():
             tensors.setdefault(name, known)
-    missing = model.head.join.in_channels - tensors["head.join.weight"].shape[1] if "head.join.weight" in tensors else 0
-    if missing == HEIGHTS:  # weights that were never told where the horizon is
-        tensors["head.join.weight"] = functional.pad(tensors["head.join.weight"], (0, 0, 0, 0, 0, HEIGHTS))
+    # Weights that were never told where the horizon is, or what was done a tick ago.
+    for name, new, wanted in (
+        ("head.join.weight", HEIGHTS, model.head.join.in_channels),
+        ("action.0.weight", ACTION_DIM, model.action[0].in_features),
+    ):
+        if name in tensors and wanted - tensors[name].shape[1] == new:
+            added = tensors[name].new_zeros(len(tensors[name]), new, *tensors[name].shape[2:])
+            tensors[name] = torch.cat((tensors[name], added), dim=1)
     try:
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
     except RuntimeError as error:

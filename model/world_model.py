@@ -36,6 +36,9 @@ class Context(NamedTuple):
     """[b, t, len(history), 3, h, w] in -1..1: the stacked past frames, the frame before first."""
     action: Tensor
     """[b, t, 25]."""
+    last_action: Tensor
+    """[b, t, 25]: that of the tick before; all zero at a start. It tells a key that is held against a wall, where
+    nothing moves, from one that has just been pressed."""
     turn: Tensor
     """[b, t, 2]: the camera's real (pitch, yaw) change in degrees."""
     pitch: Tensor
@@ -186,7 +189,7 @@ class WorldModel(nn.Module):
         self.level = LevelEmbedding(d)
         self.size = LevelEmbedding(d)
         self.noise = LevelEmbedding(d)
-        self.action = nn.Sequential(nn.Linear(ACTION_DIM + 4 + PACE_DIM, d), nn.SiLU(), nn.Linear(d, d))
+        self.action = nn.Sequential(nn.Linear(2 * ACTION_DIM + 4 + PACE_DIM, d), nn.SiLU(), nn.Linear(d, d))
         self.blocks = nn.ModuleList(
             Block(d, config.heads, config.memory_heads if index in config.memory_layers else None)
             for index in range(config.depth)
@@ -356,20 +359,24 @@ class WorldModel(nn.Module):
 
     @staticmethod
     def _controls(context: Context) -> Tensor:
-        """The action with its camera clipped to ±1, the camera's real motion at two scales, and the pace [b, t, 33].
+        """The action with its camera clipped to ±1, the camera's real motion at two scales, the pace, and the action
+        of the tick before [b, t, 58].
 
         The pitch is left out: the picture must tell it, so that a dream can start from a picture alone. Only the head,
         which says nothing about it, is told where the horizon is: what is new is sky above it and ground below, however
         little is left of the picture.
         """
-        action = context.action
-        first = ACTION_INDEX["cameraX"]
-        camera = action[..., first : first + 2].clamp(-1, 1)
-        action = torch.cat((action[..., :first], camera, action[..., first + 2 :]), dim=-1)
         turn = context.turn
         known, pace = context.pace.split((1, 3), dim=-1)
         motion = (torch.tanh(turn), torch.tanh(turn / CAMERA_SCALE), known, pace.clamp(-1, 1) * PACE_SCALE)
-        return torch.cat((action, *motion), dim=-1)
+        return torch.cat((_clipped(context.action), *motion, _clipped(context.last_action)), dim=-1)
+
+
+def _clipped(action: Tensor) -> Tensor:
+    """Actions [..., 25] with their camera within ±1."""
+    first = ACTION_INDEX["cameraX"]
+    camera = action[..., first : first + 2].clamp(-1, 1)
+    return torch.cat((action[..., :first], camera, action[..., first + 2 :]), dim=-1)
 
 
 def _overlay_name(size: tuple[int, int]) -> str:

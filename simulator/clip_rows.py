@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from reverie.model.actions import ACTION_DIM
+from reverie.model.recall import camera_motion
 from reverie.model.training.lessons import KEYS
 from reverie.simulator.clip_lines import TICK_MS
 from reverie.simulator.clips import Clip
@@ -39,6 +41,14 @@ def clip_eyes(clip: Clip) -> np.ndarray:
         eyes[:, :3] = clip.poses[:, :3]
         eyes[:, 1] += EYE_HEIGHT[clip.layout]
     return eyes
+
+
+def clip_travels(clip: Clip) -> np.ndarray:
+    """float32 [T - 1, 3]: metres right, down and ahead of the level eye between frames; NaN where nobody knows, where a
+    tick was late, and where something else begins (`clip_episodes`)."""
+    _, _, travel = camera_motion(clip_eyes(clip), np.zeros((len(clip) - 1, ACTION_DIM), np.float32))
+    travel[clip_late(clip)[:-1] | (np.diff(clip_episodes(clip)) > 0)] = np.nan
+    return travel
 
 
 def clip_episodes(clip: Clip) -> np.ndarray:

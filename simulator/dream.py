@@ -17,6 +17,7 @@ from reverie.model.errors import ModelError
 from reverie.model.signature import Backend, memory_shape
 from reverie.model.weights import fingerprint, load_config, model_folder, open_backend
 from reverie.simulator.action import IDLE, Action
+from reverie.simulator.clip_rows import clip_travels
 from reverie.simulator.errors import SaveError, SceneError
 from reverie.simulator.scenes import choose_scene, load_scene, resolve_scene, scene_names
 from reverie.simulator.world import EVENTS, Senses
@@ -44,6 +45,8 @@ class DreamState:
     ages: np.ndarray
     pose: np.ndarray
     """float32 [b, 5], as in `reverie.model.recall`: where the eye is, as far as the model can tell."""
+    last_action: np.ndarray
+    """float32 [b, 25]: of the last tick; all zero at a start."""
     pace: np.ndarray
     """float32 [b, 4], as in `reverie.model.recall`: how the eye moved in the last tick, by the model."""
     kept: np.ndarray
@@ -240,8 +243,9 @@ class DreamWorld:
         if actions.shape != (len(state.ticks), ACTION_DIM):
             raise ValueError(f"actions: expected shape {(len(state.ticks), ACTION_DIM)}, got {actions.shape}")
         noise = self._noise(state, stream=0)
-        out, turn = self._denoise(state, actions.astype(np.float32), noise, start=0.0)
-        return self._advance(state, out["frame"], out, turn)
+        actions = actions.astype(np.float32)
+        out, turn = self._denoise(state, actions, noise, start=0.0)
+        return self._advance(state, actions, out["frame"], out, turn)
 
     # How it is done.
 
@@ -257,7 +261,8 @@ class DreamWorld:
         key, way = self._recall(state, turn)
         inputs = {
             "past": state.past, "keys": state.keys, "values": state.values, "ages": state.ages,
-            "action": actions, "turn": turn, "pitch": pitch, "key": key, "way": way, "pace": state.pace,
+            "action": actions, "last_action": state.last_action, "turn": turn, "pitch": pitch,
+            "key": key, "way": way, "pace": state.pace,
         }  # fmt: skip
         out: dict[str, np.ndarray] = {}
 
@@ -289,9 +294,14 @@ class DreamWorld:
         return dataclasses.replace(state, kept=kept, kept_poses=poses, kept_ages=ages)
 
     def _advance(
-        self, state: DreamState, frames: np.ndarray, out: dict[str, np.ndarray], turn: np.ndarray
+        self,
+        state: DreamState,
+        actions: np.ndarray,
+        frames: np.ndarray,
+        out: dict[str, np.ndarray],
+        turn: np.ndarray,
     ) -> DreamState:
-        """The state after `frames` [b, h, w, 3] were shown: they join the past, their keys and values the memory."""
+        """The state after `actions` led to `frames` [b, h, w, 3]: they join the past, keys and values the memory."""
         rows = np.arange(len(frames))
         slot = np.where(state.ages < 0, np.inf, state.ages).argmax(axis=1)
         keys, values = state.keys.copy(), state.values.copy()
@@ -305,6 +315,7 @@ class DreamWorld:
             values=values,
             ages=ages.astype(np.float32),
             pose=recall.advance(state.pose, turn, out["travel"]),
+            last_action=actions,
             pace=recall.pace(turn, out["travel"]),
             kept=state.kept,
             kept_poses=state.kept_poses,
@@ -335,6 +346,7 @@ class DreamWorld:
             values=np.zeros(shape, np.float32),
             ages=np.full((1, self.config.memory), -1.0, np.float32),
             pose=np.array([[0.0, 0.0, 0.0, 0.0, pitch]], np.float32),
+            last_action=np.zeros((1, ACTION_DIM), np.float32),
             pace=np.zeros((1, recall.PACE_DIM), np.float32),
             kept=np.full((1, slots), None, object),
             kept_poses=np.zeros((1, slots, recall.POSE_DIM), np.float32),
@@ -356,14 +368,20 @@ class DreamWorld:
         return state
 
     def _from_clip(self, clip: Any, seed: int) -> DreamState:
-        """A dream that goes on from a recording's last frame, with its past and, pass by pass, its memory."""
+        """A dream that goes on from a recording's last frame, with its past and, pass by pass, its memory.
+
+        Where the recording knows how far the player went, the dream need not guess it.
+        """
         first = max(0, len(clip.frames) - self.config.memory - 1)
         pitch = 0.0 if clip.poses is None else float(clip.poses[first, 4])
         state = self._blank(clip.frames[first], pitch, seed)
+        travels = clip_travels(clip)
         for index in range(first, len(clip.frames) - 1):
             vector = clip.actions[index].to_vector()[None]
             out, turn = self._denoise(state, vector, self._noise(state, stream=0), start=0.0)
-            state = self._advance(state, clip.frames[index + 1][None], out, turn)
+            if np.isfinite(travels[index]).all():
+                out["travel"] = travels[index : index + 1]
+            state = self._advance(state, vector, clip.frames[index + 1][None], out, turn)
         return dataclasses.replace(state, ticks=np.zeros(1, np.int64))
 
     def _edited(self, state: DreamState, frame: np.ndarray) -> DreamState:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reverie.demos import cli
-from reverie.model.training.data import camera_motion
+from reverie.model.recall import camera_motion
 from reverie.model.training.shards import Shard
 from reverie.simulator import Action, Clip, video
 from reverie.simulator.clip_alignment import correlate, image_shift, turning_ticks

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from reverie.model import flow, geometry
+from reverie.model.actions import ACTION_DIM
 from reverie.model.config import PRESETS, ModelConfig, preset
 from reverie.model.errors import ModelError
 from reverie.model.layers import Memory
@@ -51,6 +52,7 @@ def random_context(b: int, t: int, config: ModelConfig = CONFIG, seed: int = 0) 
     context = Context(
         past=normal(b, t, len(config.history), 3, *config.size).clamp(-1, 1),
         action=normal(b, t, 25).abs(),
+        last_action=normal(b, t, 25).abs(),
         turn=normal(b, t, 2) * 4,
         pitch=normal(b, t) * 10,
         context_noise=torch.zeros(b, t),
@@ -146,7 +148,7 @@ def test_the_true_motion_of_the_voxel_world_explains_its_frames() -> None:
     for _ in range(10):
         before = world.step(before, Action(forward=True))
     after = world.step(before, Action(forward=True, camera=(1.0, 6.0)))
-    from reverie.model.training.data import camera_motion
+    from reverie.model.recall import camera_motion
 
     eye = np.array([(*physics.eye(state.body), *world.pose(state)[3:]) for state in (before, after)], np.float32)
     turn, pitch, travel = (torch.from_numpy(item) for item in camera_motion(eye, np.zeros((1, 25), np.float32)))
@@ -446,14 +448,15 @@ def test_the_fingerprint_names_the_weights(folder, tmp_path) -> None:
 # Backends
 
 
-def test_weights_that_do_not_know_the_horizon_still_load(tmp_path) -> None:
+@pytest.mark.parametrize(("name", "new"), [("head.join.weight", HEIGHTS), ("action.0.weight", ACTION_DIM)])
+def test_weights_that_lack_the_newest_inputs_still_load(tmp_path, name, new) -> None:
     weights = WorldModel(CONFIG).state_dict()
     save_model(tmp_path / "new", CONFIG, weights)
-    weights["head.join.weight"] = weights["head.join.weight"][:, :-HEIGHTS]
+    weights[name] = weights[name][:, :-new]
     save_model(tmp_path / "old", CONFIG, weights)
-    old, new = (load_model(tmp_path / name).head.join.weight for name in ("old", "new"))
-    assert torch.equal(old[:, :-HEIGHTS], new[:, :-HEIGHTS]) and not old[:, -HEIGHTS:].any()
-    weights["head.join.weight"] = weights["head.join.weight"][:, :-1]
+    old, whole = (load_model(tmp_path / folder).state_dict()[name] for folder in ("old", "new"))
+    assert torch.equal(old[:, :-new], whole[:, :-new]) and not old[:, -new:].any()
+    weights[name] = weights[name][:, :-1]
     save_model(tmp_path / "wrong", CONFIG, weights)
     with pytest.raises(ModelError, match="does not hold"):
         load_model(tmp_path / "wrong")

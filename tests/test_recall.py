@@ -10,8 +10,9 @@ import torch
 
 from reverie.model import geometry, recall
 from reverie.model.config import preset
+from reverie.model.recall import level_poses
 from reverie.model.torch_backend import TorchBackend
-from reverie.model.training.data import PACE_DOUBT, KeyViews, ShardSet, find_overlay, level_poses
+from reverie.model.training.data import PACE_DOUBT, KeyViews, ShardSet, find_overlay
 from reverie.model.training.shards import Shard, ShardWriter
 from reverie.model.world_model import WorldModel
 from reverie.simulator import Action

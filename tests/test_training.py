@@ -16,8 +16,9 @@ import torch
 
 from reverie.model.config import preset
 from reverie.model.errors import ModelError
+from reverie.model.recall import camera_motion
 from reverie.model.training import data
-from reverie.model.training.data import Batch, ShardSet, camera_motion
+from reverie.model.training.data import Batch, ShardSet
 from reverie.model.training.loop import LoopConfig
 from reverie.model.training.losses import (
     choice_loss,

@@ -80,9 +80,9 @@ def test_tokenizer_learns_a_picture() -> None:
 
 def latent_context(b: int, t: int) -> Context:
     past = torch.randn(b, t, len(CONFIG.history), LATENT_CHANNELS, ROWS, COLUMNS)
-    action, turn = torch.rand(b, t, ACTION_DIM), torch.rand(b, t, 2)
+    action, last, turn = torch.rand(b, t, ACTION_DIM), torch.rand(b, t, ACTION_DIM), torch.rand(b, t, 2)
     key, way = torch.zeros(b, t, 3, *CONFIG.size), torch.zeros(b, t, 6)
-    return Context(past, action, turn, torch.zeros(b, t), torch.zeros(b, t), key, way, torch.zeros(b, t, 4))
+    return Context(past, action, last, turn, torch.zeros(b, t), torch.zeros(b, t), key, way, torch.zeros(b, t, 4))
 
 
 def test_latent_model_says_what_the_world_model_says() -> None:

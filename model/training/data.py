@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from reverie.model import geometry, recall
-from reverie.model.actions import ACTION_DIM, ACTION_INDEX, CAMERA_SCALE
+from reverie.model.actions import ACTION_DIM
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.training.shards import META, Shard
@@ -39,6 +39,8 @@ class Batch(NamedTuple):
     """int64 [b]: how many frames before the first target are real; older ones repeat the oldest real one."""
     action: Tensor
     """float32 [b, t, 25]."""
+    last_action: Tensor
+    """float32 [b, t, 25]: those of the ticks before; all zero where a dream would not know, at a start."""
     turn: Tensor
     """float32 [b, t, 2]."""
     pitch: Tensor
@@ -74,34 +76,11 @@ def ticks_of(window: Batch, first: int, ticks: int) -> Batch:
     return Batch(**parts)
 
 
-def camera_motion(eye: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Turns [t, 2], pitches [t] and travels [t, 3] between the t + 1 places of `eye` [t + 1, 5].
-
-    Without a known eye the turn is the action's, the pitch 0 and the travel NaN.
-    """
-    first = ACTION_INDEX["cameraX"]
-    yaw, pitch = eye[:, 3], eye[:, 4]
-    turn = np.stack((np.diff(pitch), (np.diff(yaw) + 180) % 360 - 180), axis=-1)
-    unknown = np.isnan(turn).any(-1)
-    turn[unknown] = action[unknown, first : first + 2] * CAMERA_SCALE
-    step = np.diff(eye[:, :3], axis=0)
-    heading = np.deg2rad(yaw[:-1])
-    right = -np.cos(heading) * step[:, 0] - np.sin(heading) * step[:, 2]
-    ahead = -np.sin(heading) * step[:, 0] + np.cos(heading) * step[:, 2]
-    travel = np.stack((right, -step[:, 1], ahead), axis=-1)
-    return turn.astype(np.float32), np.nan_to_num(pitch[:-1]).astype(np.float32), travel.astype(np.float32)
-
-
-def level_poses(eye: np.ndarray) -> np.ndarray:
-    """Poses of `reverie.model.recall` for the places [n, 5] of a shard, whose axes are Minecraft's."""
-    return np.stack((-eye[:, 0], -eye[:, 1], eye[:, 2], eye[:, 3], eye[:, 4]), axis=-1).astype(np.float64)
-
-
 class KeyViews:
     """Which earlier views a player of a shard would have kept at each of its rows."""
 
     def __init__(self, shard: Shard, slots: int) -> None:
-        self.poses = level_poses(np.asarray(shard.columns["eye"][: shard.rows], np.float64))
+        self.poses = recall.level_poses(np.asarray(shard.columns["eye"][: shard.rows], np.float64))
         edited = np.asarray(shard.columns["edited"][: shard.rows])
         changes: list[int] = []
         self.banks: list[np.ndarray] = []
@@ -188,7 +167,10 @@ class ShardSet:
         rows = np.maximum(np.arange(target - past, target + ticks), oldest)
         columns = shard.columns
         action = np.asarray(columns["actions"][target - 1 : last])
-        turn, pitch, travel = camera_motion(np.asarray(columns["eye"][target - 1 : last + 1]), action)
+        last_action = np.concatenate((np.zeros_like(action[:1]), action[:-1]))
+        if oldest < target - 1:
+            last_action[0] = columns["actions"][target - 2]
+        turn, pitch, travel = recall.camera_motion(np.asarray(columns["eye"][target - 1 : last + 1]), action)
         frames = np.asarray(columns["frames"][oldest : last + 1])
         before = np.arange(target - 1, last)
         if rng.random() < WITHOUT_KEYS:
@@ -203,6 +185,7 @@ class ShardSet:
             "past": frames[rows - oldest],
             "known": np.int64(target - oldest),
             "action": action,
+            "last_action": last_action,
             "turn": turn,
             "pitch": pitch,
             "travel": travel,
@@ -226,7 +209,7 @@ class ShardSet:
         if rng.random() < WITHOUT_PACE or len(rows) < 2:
             return pace
         eye = np.asarray(shard.columns["eye"][rows], np.float32)
-        turn, _, travel = camera_motion(eye, np.zeros((len(rows) - 1, ACTION_DIM), np.float32))
+        turn, _, travel = recall.camera_motion(eye, np.zeros((len(rows) - 1, ACTION_DIM), np.float32))
         travel += rng.normal(0, PACE_DOUBT, travel.shape).astype(np.float32)
         travel[np.asarray(shard.columns["edited"][rows[1:]])] = np.nan
         pace[first:] = recall.pace(turn, travel)

@@ -52,6 +52,7 @@ def conditions(batch: Batch, model: WorldModel, noise: Tensor, generator: torch.
     context = Context(
         past=stack_past(spoiled, ticks, history),
         action=batch.action,
+        last_action=batch.last_action,
         turn=batch.turn,
         pitch=batch.pitch,
         context_noise=noise[:, None].expand(-1, ticks),
@@ -118,6 +119,7 @@ def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generato
         context = Context(
             past=stack_past(torch.cat((past, past[:, -1:]), dim=1), 1, config.history),
             action=batch.action[:, tick : tick + 1],
+            last_action=batch.last_action[:, tick : tick + 1],
             turn=batch.turn[:, tick : tick + 1],
             pitch=batch.pitch[:, tick : tick + 1],
             context_noise=torch.zeros(b, 1, device=device),

@@ -1,0 +1,119 @@
+"""Where a dream begins: what it knows of how far the player went, and of what was done a tick ago."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.model.actions import ACTION_INDEX
+from reverie.model.config import preset
+from reverie.model.torch_backend import TorchBackend
+from reverie.model.training.data import ShardSet
+from reverie.model.training.rollout import dream
+from reverie.model.training.shards import ShardWriter
+from reverie.model.world_model import WorldModel
+from reverie.simulator import Action
+from reverie.simulator.clip_rows import clip_travels
+from reverie.simulator.clips import Clip
+from reverie.simulator.dream import DreamWorld
+from reverie.simulator.judge.truth import split
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CONFIG = preset("test")
+TICKS = 9
+FORWARD = Action(forward=True)
+
+
+def walk(metres: float = 0.2) -> Clip:
+    """Straight ahead, looking along +x, on noise."""
+    frames = np.random.default_rng(0).integers(0, 256, (TICKS, *CONFIG.size, 3), np.uint8)
+    poses = np.tile(np.array([0, 64, 0, -90, 5], np.float32), (TICKS, 1))
+    poses[:, 0] = metres * np.arange(TICKS)
+    return Clip(frames, [FORWARD] * TICKS, poses)
+
+
+def noisy_model() -> WorldModel:
+    """None of whose parts is silent, as zero-initialised ones are."""
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG).eval().requires_grad_(False)
+    for weight in model.parameters():
+        weight.add_(torch.randn_like(weight) * 0.05)
+    return model
+
+
+def dream_world() -> DreamWorld:
+    return DreamWorld(TorchBackend(noisy_model()), "test")
+
+
+def test_a_recording_tells_how_far_one_went() -> None:
+    clip = walk()
+    assert clip_travels(clip) == pytest.approx(np.tile([0, 0, 0.2], (TICKS - 1, 1)), abs=1e-5)
+    assert np.isnan(clip_travels(replace(clip, poses=None))).all()
+    assert np.isnan(clip_travels(replace(clip, layout="vpt"))).all(), "the server's places are not the picture's"
+    late = clip_travels(replace(clip, durations=np.float32([50, 50, 120] + [50] * (TICKS - 3))))
+    assert np.flatnonzero(np.isnan(late).any(1)).tolist() == [2]
+    assert clip.poses is not None
+    clip.poses[5:, 2] += 100  # carried off
+    assert np.flatnonzero(np.isnan(clip_travels(clip)).any(1)).tolist() == [4]
+    assert clip_travels(Clip(clip.frames[:1], clip.actions[:1], clip.poses[:1])).shape == (0, 3)
+
+
+def test_a_dream_that_goes_on_from_a_recording_knows_how_far_one_went() -> None:
+    world, clip = dream_world(), walk()
+    told = world.start(clip, 0)
+    assert told.pace[0] == pytest.approx([1, 0, 0, 0.2], abs=1e-5)
+    warm = min(CONFIG.memory, TICKS - 1)
+    assert told.pose[0] == pytest.approx([0, 0, 0.2 * warm, 0, 5], abs=1e-4)
+    guessed = world.start(replace(clip, poses=None), 0)
+    assert abs(guessed.pace[0, 3] - 0.2) > 0.01
+    assert not np.array_equal(world.frame(world.step(told, FORWARD)), world.frame(world.step(guessed, FORWARD)))
+
+
+def test_a_run_keeps_all_that_its_start_knows() -> None:
+    clip = replace(walk(), layout="vpt", durations=np.full(TICKS, 50, np.float32), ticks=np.arange(TICKS))
+    start = split(clip, 4, "a", 0).start
+    assert (start.layout, len(start), len(start.poses), len(start.durations), len(start.ticks)) == ("vpt", 4, 4, 4, 4)
+    assert start.hotbar is None and start.events == []
+
+
+def test_a_dream_is_told_what_was_done_a_tick_ago() -> None:
+    world = dream_world()
+    picture = walk().frames[0]
+    start = world.start(picture, 0)
+    assert not start.last_action.any()
+    assert np.array_equal(world.start(walk(), 0).last_action[0], FORWARD.to_vector())
+    walked = world.step(start, FORWARD)
+    assert np.array_equal(walked.last_action[0], FORWARD.to_vector())
+    as_idle = replace(walked, last_action=np.zeros_like(walked.last_action))
+    assert not np.array_equal(world.frame(world.step(walked, FORWARD)), world.frame(world.step(as_idle, FORWARD)))
+    both = world.step_batch(world.stack([start, walked]), np.stack([FORWARD.to_vector(), Action().to_vector()]))
+    assert both.last_action[0, ACTION_INDEX["forward"]] == 1 and not both.last_action[1].any()
+
+
+def test_training_is_told_what_was_done_a_tick_ago(tmp_path) -> None:
+    writer = ShardWriter(tmp_path / "0", 40, CONFIG.size)
+    for row in range(40):
+        writer.append(
+            frames=np.full((*CONFIG.size, 3), row, np.uint8),
+            actions=np.full(25, 1 + row, np.float32),
+            eye=np.zeros(5, np.float32),
+            depth=np.full((CONFIG.size[0] // 4, CONFIG.size[1] // 4), np.nan, np.float16),
+            events=np.zeros(5, np.uint8),
+            edited=np.bool_(False),
+            episode=np.int32(row // 20),
+        )
+    writer.close("rows")
+    windows = ShardSet([tmp_path], CONFIG).batch(np.random.default_rng(0), 64, 3, 0.3)
+    assert torch.equal(windows.last_action[:, 1:], windows.action[:, :-1])
+    known = windows.known > 1  # neither a cold start nor an episode's first tick
+    assert known.any() and not known.all()
+    assert torch.equal(windows.last_action[known, 0], windows.action[known, 0] - 1)
+    assert not windows.last_action[~known, 0].any()
+    told, untold = (
+        dream(noisy_model(), item, 1, torch.Generator().manual_seed(0)).frames
+        for item in (windows, windows._replace(last_action=torch.zeros_like(windows.last_action)))
+    )
+    assert not torch.equal(told, untold)
