@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from reverie.simulator.clip_rows import clip_travels
 from reverie.simulator.errors import SaveError, SceneError
 from reverie.simulator.scenes import choose_scene, load_scene, resolve_scene, scene_names
 from reverie.simulator.world import EVENTS, Senses
+
+if TYPE_CHECKING:
+    from reverie.simulator.clips import Clip
 
 MAX_PITCH = 90.0
 MAX_SEED = 2**63
@@ -253,11 +256,8 @@ class DreamWorld:
         self, state: DreamState, actions: np.ndarray, z: np.ndarray, start: float
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The last pass's outputs, and the turns [b, 2] that the cameras really make."""
-        b = len(actions)
-        first = ACTION_INDEX["cameraX"]
-        turn = actions[:, first : first + 2] * np.float32(CAMERA_SCALE)
-        pitch = state.pose[:, PITCH]
-        turn[:, 0] = np.clip(pitch + turn[:, 0], -MAX_PITCH, MAX_PITCH) - pitch
+        b, pitch = len(actions), state.pose[:, PITCH]
+        turn = self._turn(state, actions)
         key, way = self._recall(state, turn)
         inputs = {
             "past": state.past, "keys": state.keys, "values": state.values, "ages": state.ages,
@@ -273,6 +273,15 @@ class DreamWorld:
 
         flow.sample(denoise, z.astype(np.float32), self.steps, start)
         return out, turn
+
+    @staticmethod
+    def _turn(state: DreamState, actions: np.ndarray) -> np.ndarray:
+        """How the cameras turn [b, 2]: as they are told, but not over the zenith."""
+        first = ACTION_INDEX["cameraX"]
+        turn = actions[:, first : first + 2] * np.float32(CAMERA_SCALE)
+        pitch = state.pose[:, PITCH]
+        turn[:, 0] = np.clip(pitch + turn[:, 0], -MAX_PITCH, MAX_PITCH) - pitch
+        return turn
 
     def _recall(self, state: DreamState, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For each dream the earlier view [b, h, w, 3] that helps with what comes into sight, and the way from it."""
@@ -309,20 +318,23 @@ class DreamWorld:
         values[rows, :, slot] = out["new_values"]
         ages = np.where(state.ages >= 0, state.ages + 1, state.ages)
         ages[rows, slot] = 1.0
-        later = DreamState(
+        remembered = dataclasses.replace(
+            state, keys=keys, values=values, ages=ages.astype(np.float32), events=out["events"]
+        )
+        return self._seen(remembered, actions, frames, turn, out["travel"])
+
+    def _seen(
+        self, state: DreamState, actions: np.ndarray, frames: np.ndarray, turn: np.ndarray, travel: np.ndarray
+    ) -> DreamState:
+        """The state whose cameras have turned and travelled to see `frames`, with the same memory."""
+        later = dataclasses.replace(
+            state,
             past=np.concatenate((frames[:, None], state.past[:, :-1]), axis=1),
-            keys=keys,
-            values=values,
-            ages=ages.astype(np.float32),
-            pose=recall.advance(state.pose, turn, out["travel"]),
+            pose=recall.advance(state.pose, turn, travel),
             last_action=actions,
-            pace=recall.pace(turn, out["travel"]),
-            kept=state.kept,
-            kept_poses=state.kept_poses,
+            pace=recall.pace(turn, travel),
             kept_ages=np.where(state.kept_ages >= 0, state.kept_ages + 1, state.kept_ages),
             ticks=state.ticks + 1,
-            seeds=state.seeds,
-            events=out["events"],
         )
         wanted = recall.worth_keeping(later.kept_poses, later.kept_ages, later.pose)
         return self._keep(later, np.flatnonzero(wanted))
@@ -367,21 +379,27 @@ class DreamWorld:
             state = self._blank(image, float(np.clip(out["seen_pitch"][0], -MAX_PITCH, MAX_PITCH)), seed)
         return state
 
-    def _from_clip(self, clip: Any, seed: int) -> DreamState:
+    def _from_clip(self, clip: Clip, seed: int) -> DreamState:
         """A dream that goes on from a recording's last frame, with its past and, pass by pass, its memory.
 
-        Where the recording knows how far the player went, the dream need not guess it.
+        Where the recording knows how far the player went, the dream need not guess it, and keeps views of all that was
+        seen on the way.
         """
-        first = max(0, len(clip.frames) - self.config.memory - 1)
+        travels, passes_from = clip_travels(clip), max(0, len(clip) - self.config.memory - 1)
+        known = np.isfinite(travels).all(axis=1)
+        lost = [index for index in range(passes_from) if not known[index] or _edited_at(clip, index + 1)]
+        first = lost[-1] + 1 if lost else 0
         pitch = 0.0 if clip.poses is None else float(clip.poses[first, 4])
         state = self._blank(clip.frames[first], pitch, seed)
-        travels = clip_travels(clip)
-        for index in range(first, len(clip.frames) - 1):
-            vector = clip.actions[index].to_vector()[None]
+        for index in range(first, len(clip) - 1):
+            vector, frame = clip.actions[index].to_vector()[None], clip.frames[index + 1][None]
+            if index < passes_from:
+                state = self._seen(state, vector, frame, self._turn(state, vector), travels[index : index + 1])
+                continue
             out, turn = self._denoise(state, vector, self._noise(state, stream=0), start=0.0)
             if np.isfinite(travels[index]).all():
                 out["travel"] = travels[index : index + 1]
-            state = self._advance(state, vector, clip.frames[index + 1][None], out, turn)
+            state = self._advance(state, vector, frame, out, turn)
         return dataclasses.replace(state, ticks=np.zeros(1, np.int64))
 
     def _edited(self, state: DreamState, frame: np.ndarray) -> DreamState:
@@ -411,6 +429,11 @@ class DreamWorld:
         past = state.past.copy()
         past[0, 0] = frame
         return dataclasses.replace(state, past=past)
+
+
+def _edited_at(clip: Clip, index: int) -> bool:
+    """Whether somebody changed that frame, so that nobody knows what of the older ones still holds."""
+    return any(event.get("type") == "edit" for events in clip.events[index : index + 1] for event in events)
 
 
 def _to_unit(frame: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from reverie.simulator.dream import DreamWorld
 from reverie.simulator.judge.truth import split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-CONFIG = preset("test")
+CONFIG = replace(preset("test"), keys=16)
 TICKS = 9
 FORWARD = Action(forward=True)
 
@@ -65,11 +65,31 @@ def test_a_dream_that_goes_on_from_a_recording_knows_how_far_one_went() -> None:
     world, clip = dream_world(), walk()
     told = world.start(clip, 0)
     assert told.pace[0] == pytest.approx([1, 0, 0, 0.2], abs=1e-5)
-    warm = min(CONFIG.memory, TICKS - 1)
-    assert told.pose[0] == pytest.approx([0, 0, 0.2 * warm, 0, 5], abs=1e-4)
+    assert told.pose[0] == pytest.approx([0, 0, 0.2 * (TICKS - 1), 0, 5], abs=1e-4)
     guessed = world.start(replace(clip, poses=None), 0)
     assert abs(guessed.pace[0, 3] - 0.2) > 0.01
     assert not np.array_equal(world.frame(world.step(told, FORWARD)), world.frame(world.step(guessed, FORWARD)))
+
+
+def test_a_dream_that_goes_on_from_a_recording_keeps_views_of_all_of_it() -> None:
+    """The camera turns by half a circle, far more ticks than the memory has; what is behind is still known."""
+    world, walked = dream_world(), walk(0.0)
+    count = 3 * CONFIG.memory
+    frames = np.random.default_rng(0).integers(0, 256, (count, *CONFIG.size, 3), np.uint8)
+    turn = Action(camera=(0.0, 180.0 / (count - 1)))
+    poses = np.tile(np.float32([0, 64, 0, -90, 0]), (count, 1))
+    poses[:, 3] += 180.0 / (count - 1) * np.arange(count)
+    clip = replace(walked, frames=frames, actions=[turn] * count, poses=poses)
+
+    def views(one: Clip) -> list[int]:
+        kept = [view for view in world.start(one, 0).kept[0] if view is not None]
+        return [index for index in range(count) if any(np.array_equal(frames[index], view) for view in kept)]
+
+    assert min(views(clip)) == 0 and len(views(clip)) >= 4
+    events: list[list[dict]] = [[] for _ in range(count)]
+    events[5] = [{"type": "edit"}]
+    assert min(views(replace(clip, events=events))) == 5, "nobody knows what of the older ones still holds"
+    assert min(views(replace(clip, poses=None))) == count - 1 - CONFIG.memory, "nor where they were"
 
 
 def test_a_run_keeps_all_that_its_start_knows() -> None:
