@@ -90,13 +90,10 @@ def load_model(folder: Path, file: str = STUDENT) -> WorldModel:
         for name, known in model.overlays(tensors["overlay"].float()).items():
             tensors.setdefault(name, known)
     # Weights that were never told where the horizon is, or what was done a tick ago.
-    for name, new, wanted in (
-        ("head.join.weight", HEIGHTS, model.head.join.in_channels),
-        ("action.0.weight", ACTION_DIM, model.action[0].in_features),
-    ):
-        if name in tensors and wanted - tensors[name].shape[1] == new:
-            added = tensors[name].new_zeros(len(tensors[name]), new, *tensors[name].shape[2:])
-            tensors[name] = torch.cat((tensors[name], added), dim=1)
+    for name, new in (("head.join.weight", HEIGHTS), ("action.0.weight", ACTION_DIM)):
+        rows, inputs, *kernel = model.get_parameter(name).shape
+        if name in tensors and tensors[name].shape == (rows, inputs - new, *kernel):
+            tensors[name] = torch.cat((tensors[name], tensors[name].new_zeros(rows, new, *kernel)), dim=1)
     try:
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True)
     except RuntimeError as error:
