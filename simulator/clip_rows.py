@@ -43,6 +43,12 @@ def clip_eyes(clip: Clip) -> np.ndarray:
     return eyes
 
 
+def clip_edited(clip: Clip) -> np.ndarray:
+    """bool [T]: whether somebody changed a frame before the player saw it."""
+    edited = [any(event.get("type") == "edit" for event in events) for events in clip.events[: len(clip)]]
+    return np.array(edited + [False] * (len(clip) - len(edited)), bool)
+
+
 def clip_travels(clip: Clip) -> np.ndarray:
     """float32 [T - 1, 3]: metres right, down and ahead of the level eye between frames; NaN where nobody knows, where a
     tick was late, and where something else begins (`clip_episodes`)."""

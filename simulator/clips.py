@@ -95,6 +95,14 @@ class Clip:
             layout=lines[0].layout,
         )
 
+    def head(self, count: int) -> Clip:
+        """Its first `count` frames, with all that is known of them."""
+        columns = (self.poses, self.hotbar, self.ticks, self.durations)
+        poses, hotbar, ticks, durations = (None if column is None else column[:count] for column in columns)
+        return Clip(
+            self.frames[:count], self.actions[:count], poses, hotbar, self.events[:count], ticks, durations, self.layout
+        )
+
     def save(self, path: str | os.PathLike[str], *, lossless: bool = False) -> None:
         """Writes it as a recording. Raises ClipError."""
         with ClipWriter(path, self.frames.shape[1:3], lossless=lossless) as writer:

@@ -17,7 +17,7 @@ from reverie.model.errors import ModelError
 from reverie.model.signature import Backend, memory_shape
 from reverie.model.weights import fingerprint, load_config, model_folder, open_backend
 from reverie.simulator.action import IDLE, Action
-from reverie.simulator.clip_rows import clip_travels
+from reverie.simulator.clip_rows import clip_edited, clip_travels
 from reverie.simulator.errors import SaveError, SceneError
 from reverie.simulator.scenes import choose_scene, load_scene, resolve_scene, scene_names
 from reverie.simulator.world import EVENTS, Senses
@@ -383,12 +383,12 @@ class DreamWorld:
         """A dream that goes on from a recording's last frame, with its past and, pass by pass, its memory.
 
         Where the recording knows how far the player went, the dream need not guess it, and keeps views of all that was
-        seen on the way.
+        seen on the way, as far as nobody has edited them.
         """
         travels, passes_from = clip_travels(clip), max(0, len(clip) - self.config.memory - 1)
         known = np.isfinite(travels).all(axis=1)
-        lost = [index for index in range(passes_from) if not known[index] or _edited_at(clip, index + 1)]
-        first = lost[-1] + 1 if lost else 0
+        lost = np.flatnonzero(~known[:passes_from] | clip_edited(clip)[1 : passes_from + 1])
+        first = int(lost[-1]) + 1 if len(lost) else 0
         pitch = 0.0 if clip.poses is None else float(clip.poses[first, 4])
         state = self._blank(clip.frames[first], pitch, seed)
         for index in range(first, len(clip) - 1):
@@ -397,7 +397,7 @@ class DreamWorld:
                 state = self._seen(state, vector, frame, self._turn(state, vector), travels[index : index + 1])
                 continue
             out, turn = self._denoise(state, vector, self._noise(state, stream=0), start=0.0)
-            if np.isfinite(travels[index]).all():
+            if known[index]:
                 out["travel"] = travels[index : index + 1]
             state = self._advance(state, vector, frame, out, turn)
         return dataclasses.replace(state, ticks=np.zeros(1, np.int64))
@@ -429,11 +429,6 @@ class DreamWorld:
         past = state.past.copy()
         past[0, 0] = frame
         return dataclasses.replace(state, past=past)
-
-
-def _edited_at(clip: Clip, index: int) -> bool:
-    """Whether somebody changed that frame, so that nobody knows what of the older ones still holds."""
-    return any(event.get("type") == "edit" for events in clip.events[index : index + 1] for event in events)
 
 
 def _to_unit(frame: np.ndarray) -> np.ndarray:

@@ -202,22 +202,21 @@ def clips_to_shards(
 
 def _write_clip(clip: Clip, target: Path, size: tuple[int, int], origin: str) -> None:
     """Frames that follow a late tick count as edited: they are a past like any other, but nothing to be predicted."""
-    from reverie.simulator.clip_rows import clip_episodes, clip_events, clip_eyes, clip_late
+    from reverie.simulator.clip_rows import clip_edited, clip_episodes, clip_events, clip_eyes, clip_late
 
     writer = ShardWriter(target, len(clip), size)
     unknown_depth = np.full((size[0] // DEPTH_CELL, size[1] // DEPTH_CELL), np.nan, np.float16)
-    eyes, episodes, late = clip_eyes(clip), clip_episodes(clip), clip_late(clip)
+    eyes, episodes, late, edited = clip_eyes(clip), clip_episodes(clip), clip_late(clip), clip_edited(clip)
     events = clip.events or [[] for _ in range(len(clip))]
     for index, (frame, action) in enumerate(zip(clip.frames, clip.actions, strict=True)):
         fresh = index == 0 or episodes[index] != episodes[index - 1]
-        edited = any(event.get("type") == "edit" for event in events[index])
         writer.append(
             frames=frame,
             actions=action.to_vector(),
             eye=eyes[index],
             depth=unknown_depth,
             events=clip_events([] if fresh else events[index - 1]),
-            edited=np.array(edited or (not fresh and late[index - 1])),
+            edited=np.array(edited[index] or (not fresh and late[index - 1])),
             episode=episodes[index],
         )
     writer.close(origin)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reverie.simulator.clip_rows import clip_effects, clip_late
+from reverie.simulator.clip_rows import clip_edited, clip_effects, clip_late
 from reverie.simulator.clip_split import held_out, recordings, seed_of
 from reverie.simulator.clips import Clip
 from reverie.simulator.errors import ClipError
@@ -79,7 +79,7 @@ def _whole(clip: Clip, context: int, span: int, late: bool) -> bool:
         return False
     if not late and clip_late(clip)[context - 1 : -1].any():
         return False
-    return not any(event.get("type") == "edit" for events in clip.events[context:] for event in events)
+    return not clip_edited(clip)[context:].any()
 
 
 def _lines(path: Path) -> int:

@@ -150,16 +150,7 @@ def split(clip: Clip, context: int, label: str, seed: int) -> TrueRun:
     """A recording of context + k frames as the run whose tick 0 is its frame number `context` - 1."""
     actions = clip.actions[context - 1 : -1]
     vectors = np.stack([action.to_vector() for action in actions])
-    start = replace(
-        clip,
-        frames=clip.frames[:context],
-        actions=clip.actions[:context],
-        poses=None if clip.poses is None else clip.poses[:context],
-        hotbar=None if clip.hotbar is None else clip.hotbar[:context],
-        events=clip.events[:context],
-        ticks=None if clip.ticks is None else clip.ticks[:context],
-        durations=None if clip.durations is None else clip.durations[:context],
-    )
+    start = clip.head(context)
     poses = None if clip.poses is None else clip.poses[context - 1 :]
     return TrueRun(
         label, seed, start, vectors, tuple(range(1, len(actions) + 1)), clip.frames[context:], _moving(actions, poses)
