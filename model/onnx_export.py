@@ -50,6 +50,7 @@ def example_inputs(config: ModelConfig, batch: int, seed: int = 0) -> dict[str, 
         "pitch": normal(batch) * 20,
         "key": rng.integers(0, 256, (batch, height, width, 3), np.uint8),
         "way": np.concatenate((np.ones((batch, 1), np.float32), normal(batch, WAY_DIM - 1)), axis=1),
+        "rest": rng.integers(0, 256, (batch, height, width, 3), np.uint8),
         "pace": np.concatenate((np.ones((batch, 1), np.float32), normal(batch, PACE_DIM - 1) * 0.2), axis=1),
     }
 

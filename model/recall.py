@@ -17,6 +17,8 @@ import numpy as np
 
 from reverie.model.actions import ACTION_INDEX, CAMERA_SCALE
 
+SWINGS = tuple(ACTION_INDEX[name] for name in ("attack", "use"))
+CHANGES = tuple(ACTION_INDEX[name] for name in ("swapHands", "drop", *(f"hotbar.{slot}" for slot in range(1, 10))))
 POSE_DIM, WAY_DIM, PACE_DIM = 5, 6, 4
 KEEP_DEGREES, KEEP_METRES, KEEP_TICKS = 25.0, 1.5, 100
 """A frame is kept once the view has turned, the eye has travelled, or time has passed by so much since the last."""
@@ -31,6 +33,8 @@ OVERLAP_SHARE, NEAR_SHARE, AGE_SHARE = 0.15, 0.02, 0.1
 OLD_TICKS = 200.0
 LEAST = 0.05
 """A view that shows less than this share of the frame is no help."""
+REST_TICKS = 8
+"""Ticks after which hands that have hit or placed something are at rest again (measured in Luanti: 6 or 7)."""
 NOSE = 0.05
 """Metres in front of the eye before which nothing is seen."""
 
@@ -56,6 +60,16 @@ def pace(turn: np.ndarray, travel: np.ndarray) -> np.ndarray:
     cos, sin = np.cos(yaw), np.sin(yaw)
     parts = np.stack((np.ones_like(yaw), cos * right - sin * ahead, down, sin * right + cos * ahead), axis=-1)
     return np.where(np.isfinite(parts).all(-1, keepdims=True), parts, 0).astype(np.float32)
+
+
+def rested(ticks: np.ndarray, action: np.ndarray) -> np.ndarray:
+    """For how many ticks the hands have been at rest [b], after REST_TICKS for good: those before and `action` [b, 25].
+
+    Whoever takes another thing in hand is at rest at once: no older frame shows how it is held.
+    """
+    swings, changes = (action[:, list(buttons)].any(axis=1) for buttons in (SWINGS, CHANGES))
+    later = np.where(swings, 0, np.minimum(ticks + 1, REST_TICKS))
+    return np.where(changes, REST_TICKS, later).astype(ticks.dtype)
 
 
 def camera_motion(eye: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ b dreams at once; h, w pixels; p = h/16 * w/16 tokens; l memory layers; m rememb
     pitch    float32 [b]                its pitch before, degrees
     key      uint8   [b, h, w, 3]       an earlier view that may show what comes into sight
     way      float32 [b, 6]             the way from there to the frame before, as in `reverie.model.recall.way`
+    rest     uint8   [b, h, w, 3]       the newest frame in which the hands were at rest
     pace     float32 [b, 4]             how the eye moved in the tick before, as in `reverie.model.recall.pace`
 
     clean      float32 [b, 3, h, w]     the predicted frame, -1..1
@@ -37,7 +38,7 @@ from reverie.model.config import ModelConfig
 
 INPUTS: tuple[str, ...] = (
     "noised", "level", "size", "past", "keys", "values", "ages", "action", "last_action", "turn", "pitch",
-    "key", "way", "pace",
+    "key", "way", "rest", "pace",
 )  # fmt: skip
 OUTPUTS: tuple[str, ...] = (
     "clean", "frame", "new_keys", "new_values", "events", "travel", "seen_pitch", "depth",

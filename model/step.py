@@ -45,6 +45,7 @@ class DreamStep(nn.Module):
         pitch: Tensor,
         key: Tensor,
         way: Tensor,
+        rest: Tensor,
         pace: Tensor,
     ) -> tuple[Tensor, ...]:
         """See `reverie.model.signature` for shapes."""
@@ -59,6 +60,7 @@ class DreamStep(nn.Module):
             context_noise=torch.zeros_like(pitch)[:, None],
             key=to_unit(key)[:, None],
             way=way[:, None],
+            rest=to_unit(rest)[:, None],
             pace=pace[:, None],
         )
         memory = [Memory(keys[:, index], values[:, index]) for index in range(len(config.memory_layers))]

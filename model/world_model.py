@@ -7,8 +7,8 @@ the frame before as it stands, an earlier view of the same place, and a newly pa
 travel and the depth of the scene are predicted, and geometry makes the parallax of them, to which the head adds what
 moves by itself. What does not change is thus copied exactly, what moves is moved rather than drawn again, what comes
 back into view is remembered, and only what was never seen is invented. Pixels that are painted on the screen (hotbar,
-crosshair, hand: the `overlay`) do not move with the world, and the world is not moved from under them; of an earlier
-view they are taken as they stand.
+crosshair, hand: the `overlay`) do not move with the world, and the world is not moved from under them; for them the
+earlier view is the last frame in which the hands were at rest, as it stands.
 Letters: b batch, t frames, h w pixels, p tokens of a frame, d width.
 """
 
@@ -49,6 +49,9 @@ class Context(NamedTuple):
     """[b, t, 3, h, w] in -1..1: an earlier view."""
     way: Tensor
     """[b, t, 6]: from there to the frame before, as in `reverie.model.recall.way`; all zero for none."""
+    rest: Tensor
+    """[b, t, 3, h, w] in -1..1: the newest frame in which the hands were at rest (`reverie.model.recall.rested`): what
+    is painted on the screen, and how it will be again."""
     pace: Tensor
     """[b, t, 4]: the eye's travel in the tick before, as in `reverie.model.recall.pace`; all zero where unknown."""
 
@@ -103,10 +106,10 @@ FAINT = 0.03
 EXCLUDED = 12.0
 """What a candidate loses, in logits, where it comes from outside its picture, or from or onto the overlay."""
 SCREEN_DOUBT = 1.5
-"""What the earlier view loses, in logits, of that for what is painted on the screen: most of it is as it was a tick
-ago, exactly."""
+"""What the frame with hands at rest loses, in logits, of that head start: most of the screen is as it was a tick ago,
+exactly."""
 THICK = 5
-"""Pixels; thinner parts of the overlay are not taken from an earlier view."""
+"""Pixels; thinner parts of the overlay are not taken from a frame with hands at rest."""
 
 PACE_SCALE = 3.0
 """What a pace in metres a tick, cut off at one, is multiplied by on its way into the network."""
@@ -238,6 +241,7 @@ class WorldModel(nn.Module):
         b, t, _, height, width = noised.shape
         config, size_in_pixels, field = self.config, (height, width), self.config.field_of_view
         noised, before, key = noised.flatten(0, 1), context.past[:, :, 0].flatten(0, 1), context.key.flatten(0, 1)
+        rest = context.rest.flatten(0, 1)
         pitch, turn, way = context.pitch.flatten(), context.turn.flatten(0, 1), context.way.flatten(0, 1)
         screen = self.screen(size_in_pixels)[None, None]
         overlay = screen.expand(b * t, -1, -1, -1)
@@ -250,9 +254,9 @@ class WorldModel(nn.Module):
         key_grid = geometry.rotation_grid(key_pitch, key_turn, size_in_pixels, field)
         known = known[:, None, None, None]
         key_seen, key_turned = geometry.inside(key_grid).float(), geometry.warp(key, key_grid)
-        if config.screen_views:
-            key_seen, key_turned = torch.maximum(key_seen, overlay), _under(overlay, key_turned, key)
         key_seen = key_seen * known
+        if config.screen_views:
+            key_seen, key_turned = torch.maximum(key_seen, overlay), _under(overlay, key_turned, rest)
         key_turned = key_turned * key_seen
 
         stacked = torch.stack((noised, turned, key_turned), dim=1)
@@ -287,11 +291,11 @@ class WorldModel(nn.Module):
         if self.training:  # straight through (Bengio et al., arXiv 1308.3432): picked values, the mixture's gradient
             picked = mixed + (picked - mixed).detach()
         lost = 1 - (1 - overlay) * (1 - covered) * geometry.inside(source)
-        key_fair = (1 - overlay) * (1 - key_covered) * geometry.inside(key_source)
+        key_fair = known * (1 - overlay) * (1 - key_covered) * geometry.inside(key_source)
         if config.screen_views:
             plates = (1 - SCREEN_DOUBT / EXCLUDED) * _thick(screen)
-            key_fair, recalled = torch.maximum(key_fair, plates), _under(overlay, recalled, key)
-        key_lost = 1 - known * key_fair
+            key_fair, recalled = torch.maximum(key_fair, plates), _under(overlay, recalled, rest)
+        key_lost = 1 - key_fair
         fair = torch.zeros_like(lost)
         logits = logits if self.training else DECIDED * logits
         logits = logits - EXCLUDED * torch.cat((lost, lost, fair, fair, key_lost), dim=1)

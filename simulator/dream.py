@@ -50,6 +50,10 @@ class DreamState:
     """float32 [b, 5], as in `reverie.model.recall`: where the eye is, as far as the model can tell."""
     last_action: np.ndarray
     """float32 [b, 25]: of the last tick; all zero at a start."""
+    rest: np.ndarray
+    """uint8 [b, h, w, 3]: the newest frame in which the hands were at rest."""
+    rested: np.ndarray
+    """int64 [b]: for how many ticks they are, as in `reverie.model.recall.rested`."""
     pace: np.ndarray
     """float32 [b, 4], as in `reverie.model.recall`: how the eye moved in the last tick, by the model."""
     kept: np.ndarray
@@ -195,8 +199,9 @@ class DreamWorld:
         values["kept"] = self._unpack_views(arrays.get("kept"), values["kept_ages"] >= 0)
         if set(arrays) != set(values):
             raise SaveError("save: holds arrays that no dream has")
-        if values["ticks"][0] < 0 or values["seeds"][0] < 0 or abs(values["pose"][0, PITCH]) > MAX_PITCH:
-            raise SaveError("save: the dream's tick, seed or pitch is out of range")
+        least = min(values[name][0] for name in ("ticks", "seeds", "rested"))
+        if least < 0 or abs(values["pose"][0, PITCH]) > MAX_PITCH:
+            raise SaveError("save: the dream's tick, seed, rest or pitch is out of range")
         return DreamState(**values)
 
     def _unpack_views(self, views: Any, filled: np.ndarray) -> np.ndarray:
@@ -262,7 +267,7 @@ class DreamWorld:
         inputs = {
             "past": state.past, "keys": state.keys, "values": state.values, "ages": state.ages,
             "action": actions, "last_action": state.last_action, "turn": turn, "pitch": pitch,
-            "key": key, "way": way, "pace": state.pace,
+            "key": key, "way": way, "rest": state.rest, "pace": state.pace,
         }  # fmt: skip
         out: dict[str, np.ndarray] = {}
 
@@ -327,11 +332,15 @@ class DreamWorld:
         self, state: DreamState, actions: np.ndarray, frames: np.ndarray, turn: np.ndarray, travel: np.ndarray
     ) -> DreamState:
         """The state whose cameras have turned and travelled to see `frames`, with the same memory."""
+        rested = recall.rested(state.rested, actions)
+        swinging = (rested < recall.REST_TICKS)[:, None, None, None]
         later = dataclasses.replace(
             state,
             past=np.concatenate((frames[:, None], state.past[:, :-1]), axis=1),
             pose=recall.advance(state.pose, turn, travel),
             last_action=actions,
+            rest=np.where(swinging, state.rest, frames),
+            rested=rested,
             pace=recall.pace(turn, travel),
             kept_ages=np.where(state.kept_ages >= 0, state.kept_ages + 1, state.kept_ages),
             ticks=state.ticks + 1,
@@ -359,6 +368,8 @@ class DreamWorld:
             ages=np.full((1, self.config.memory), -1.0, np.float32),
             pose=np.array([[0.0, 0.0, 0.0, 0.0, pitch]], np.float32),
             last_action=np.zeros((1, ACTION_DIM), np.float32),
+            rest=frame[None],
+            rested=np.full(1, recall.REST_TICKS, np.int64),
             pace=np.zeros((1, recall.PACE_DIM), np.float32),
             kept=np.full((1, slots), None, object),
             kept_poses=np.zeros((1, slots, recall.POSE_DIM), np.float32),
@@ -427,8 +438,9 @@ class DreamWorld:
 
     def _with_newest(self, state: DreamState, frame: np.ndarray) -> DreamState:
         past = state.past.copy()
+        rest = np.where(frame != past[0, 0], frame, state.rest)
         past[0, 0] = frame
-        return dataclasses.replace(state, past=past)
+        return dataclasses.replace(state, past=past, rest=rest)
 
 
 def _to_unit(frame: np.ndarray) -> np.ndarray:

@@ -58,6 +58,7 @@ def random_context(b: int, t: int, config: ModelConfig = CONFIG, seed: int = 0) 
         context_noise=torch.zeros(b, t),
         key=normal(b, t, 3, *config.size).clamp(-1, 1),
         way=torch.cat((torch.ones(b, t, 1), normal(b, t, 5)), dim=-1),
+        rest=normal(b, t, 3, *config.size).clamp(-1, 1),
         pace=torch.cat((torch.ones(b, t, 1), normal(b, t, 3) * 0.2), dim=-1),
     )
     return normal(b, t, 3, *config.size), context

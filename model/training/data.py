@@ -57,6 +57,10 @@ class Batch(NamedTuple):
     """uint8 [b, t, h, w, 3]: the earlier view that a dream would be given."""
     way: Tensor
     """float32 [b, t, 6]: the way from there to the frame before, all zero for none (`reverie.model.recall.way`)."""
+    rest: Tensor
+    """uint8 [b, h, w, 3]: the newest frame before the first target in which the hands were at rest."""
+    rest_tick: Tensor
+    """int64 [b, t]: that of the targets which is the newest frame at rest before each; -1 where it is `rest`."""
     pace: Tensor
     """float32 [b, t, 4]: how the eye moved in the tick before, all zero for unknown (`reverie.model.recall.pace`)."""
 
@@ -69,24 +73,44 @@ def ticks_of(window: Batch, first: int, ticks: int) -> Batch:
     """The windows as if their targets were `ticks` ones from `first` on; all before is their past."""
     past = window.past.shape[1] - window.action.shape[1]
     parts = {
-        name: item[:, first : first + ticks] for name, item in window._asdict().items() if name not in ("past", "known")
+        name: item[:, first : first + ticks]
+        for name, item in window._asdict().items()
+        if name not in ("past", "known", "rest")
     }
     parts["past"], parts["known"] = window.past[:, first : first + past + ticks], window.known + first
     parts["depth"] = window.depth[:, first : first + ticks + 1]
+    parts["rest"] = resting(window.rest, window.past[:, past:], window.rest_tick[:, first : first + 1])[:, 0]
+    parts["rest_tick"] = (window.rest_tick[:, first : first + ticks] - first).clamp(min=-1)
     return Batch(**parts)
 
 
+def resting(rest: Tensor, targets: Tensor, rest_tick: Tensor) -> Tensor:
+    """The newest frames [b, n, ...] at rest, of frames `targets` [b, t, ...] or, where `rest_tick` [b, n] is below
+    zero, of `rest` [b, ...]."""
+    rows = torch.arange(len(rest), device=rest.device)[:, None]
+    return torch.cat((rest[:, None], targets), dim=1)[rows, rest_tick + 1]
+
+
 class KeyViews:
-    """Which earlier views a player of a shard would have kept at each of its rows."""
+    """Which earlier views a player of a shard would have kept at each of its rows, and which row shows hands at rest.
+
+    `resting` [n] are the newest such rows, as far back as each row's own.
+    """
 
     def __init__(self, shard: Shard, slots: int) -> None:
         self.poses = recall.level_poses(np.asarray(shard.columns["eye"][: shard.rows], np.float64))
         edited = np.asarray(shard.columns["edited"][: shard.rows])
+        self.resting = np.arange(shard.rows)
+        actions = np.asarray(shard.columns["actions"][: shard.rows])
         changes: list[int] = []
+        rest = np.full(1, recall.REST_TICKS)
         self.banks: list[np.ndarray] = []
         bank, keys = np.full(slots, -1), np.zeros((slots, recall.POSE_DIM))
         for row, pose in enumerate(self.poses):
             fresh = row == shard.starts[row]
+            rest = np.full(1, recall.REST_TICKS) if fresh else recall.rested(rest, actions[row - 1 : row])
+            if rest[0] < recall.REST_TICKS:
+                self.resting[row] = self.resting[row - 1]
             if fresh or edited[row]:  # nobody knows what of the old views still holds
                 bank = np.full(slots, -1)
             ages = np.where(bank >= 0, row - bank, -1)
@@ -173,6 +197,7 @@ class ShardSet:
         turn, pitch, travel = recall.camera_motion(np.asarray(columns["eye"][target - 1 : last + 1]), action)
         frames = np.asarray(columns["frames"][oldest : last + 1])
         before = np.arange(target - 1, last)
+        rest = np.maximum(self._views_of(shard).resting[before], target - 1 if starts_cold else 0)
         if rng.random() < WITHOUT_KEYS:
             key = np.zeros((ticks, *shard.size, 3), np.uint8)
             way = np.zeros((ticks, recall.WAY_DIM), np.float32)
@@ -194,6 +219,8 @@ class ShardSet:
             "edited": np.asarray(columns["edited"][target : last + 1]),
             "key": key,
             "way": way,
+            "rest": np.asarray(columns["frames"][rest[0]]),
+            "rest_tick": np.maximum(rest - target, -1),
             "pace": self._paces(shard, target, ticks, starts_cold, rng),
         }
 

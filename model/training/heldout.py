@@ -66,7 +66,10 @@ def laplacian_energy(frames: Tensor) -> float:
 def with_others_actions(batch: Batch) -> Batch:
     """Each window with the actions and camera turns of the next one."""
     return batch._replace(
-        action=batch.action.roll(1, 0), last_action=batch.last_action.roll(1, 0), turn=batch.turn.roll(1, 0)
+        action=batch.action.roll(1, 0),
+        last_action=batch.last_action.roll(1, 0),
+        turn=batch.turn.roll(1, 0),
+        rest_tick=batch.rest_tick.roll(1, 0),
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from reverie.model import flow, geometry
 from reverie.model.layers import Memory
 from reverie.model.step import to_bytes, to_unit
-from reverie.model.training.data import Batch
+from reverie.model.training.data import Batch, resting
 from reverie.model.world_model import Context, WorldModel
 
 
@@ -58,6 +58,7 @@ def conditions(batch: Batch, model: WorldModel, noise: Tensor, generator: torch.
         context_noise=noise[:, None].expand(-1, ticks),
         key=to_unit(batch.key),
         way=batch.way,
+        rest=resting(to_unit(batch.rest), frames[:, -ticks:], batch.rest_tick),
         pace=batch.pace,
     )
     before = stack_past(frames, ticks, (1,))[:, :, 0]
@@ -116,6 +117,9 @@ def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generato
     kept: list[list[Memory]] = [[] for _ in config.memory_layers]
     dreamed, paces = [], [batch.pace[:, :1]]
     for tick in range(ticks):
+        shown = (
+            torch.cat(dreamed, dim=1) if dreamed else past.new_empty((b, 0, *batch.rest.shape[1:]), dtype=torch.uint8)
+        )
         context = Context(
             past=stack_past(torch.cat((past, past[:, -1:]), dim=1), 1, config.history),
             action=batch.action[:, tick : tick + 1],
@@ -125,6 +129,7 @@ def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generato
             context_noise=torch.zeros(b, 1, device=device),
             key=to_unit(batch.key[:, tick : tick + 1]),
             way=batch.way[:, tick : tick + 1],
+            rest=to_unit(resting(batch.rest, shown, batch.rest_tick[:, tick : tick + 1])),
             pace=paces[-1],
         )
         count = min(tick, config.memory)
