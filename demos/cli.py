@@ -186,6 +186,10 @@ def build_parser() -> Parser:
     train.add_argument("--model", metavar="MODEL", help="finetune: what to start from (default: tiny)")
     train.add_argument("--replay", metavar="DIR", help="finetune: shards to rehearse (default: the voxel world)")
     train.add_argument("--replay-share", type=share, default=0.25, help="finetune: of all it sees (default: 0.25)")
+    train.add_argument(
+        "--keep-screen", action="store_true",
+        help="finetune: the model knows this game, so hand and hotbar are where they were (default: found anew)",
+    )  # fmt: skip
     train.add_argument("--held", type=share, default=0.1, help="finetune: map seeds kept for judging (default: 0.1)")
     train.add_argument(
         "--rate", type=share, help="of the learning rates that fresh weights have (default: 1; finetune: 0.4)"
@@ -285,6 +289,7 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
             held=options.held,
             judged_windows=options.judged,
             rank=options.low_rank,
+            keep_screen=options.keep_screen,
             **asked,
         )
     from reverie.demos.train import train as run

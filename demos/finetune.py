@@ -116,6 +116,7 @@ def finetune(
     judged_windows: int = 16,
     rate: float = 0.4,
     rank: int = 0,
+    keep_screen: bool = False,
     loop: LoopConfig | None = None,
     export: bool = True,
 ) -> dict[str, Any]:
@@ -123,7 +124,8 @@ def finetune(
 
     `replay_share` of what it sees is the voxel world, or the shards in `replay`. `held` is the share of map seeds that
     it is judged by and never sees. `rate` is the share of the learning rates that fresh weights are trained with. With
-    a `rank` only low-rank adapters learn (`reverie.model.training.lora`), which are merged in the end.
+    a `rank` only low-rank adapters learn (`reverie.model.training.lora`), which are merged in the end. Where hand and
+    hotbar are on the screen is found in the recordings, unless `keep_screen`: the model has known this game before.
     `out/report.json` and `report.md` have the figures before and after. Under `torchrun` several processes train, the
     first does the rest, and the others return nothing. Raises ReverieError.
     """
@@ -158,8 +160,9 @@ def finetune(
     folders = [own, replayed] if replay_share else [own]
     slow = (loop or usual_loop(choose_device())).slowed(rate)
     folder = train_phase(
-        "distill", folders, target, config, seconds, seed, resume, start, slow, taught=False, screens=[own], rank=rank
-    )
+        "distill", folders, target, config, seconds, seed, resume, start, slow, taught=False,
+        screens=[] if keep_screen else [own], rank=rank,
+    )  # fmt: skip
     if not processes.leads:
         return {}
     rows, rehearsed = rows_in(own), rows_in(replayed) if replay_share else 0

@@ -66,6 +66,7 @@ class TrainOptions:
     judged: int = 16
     rate: float | None = None
     low_rank: int = 0
+    keep_screen: bool = False
     json: bool = False
 
 

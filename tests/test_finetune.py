@@ -93,6 +93,15 @@ def test_the_screen_of_the_recordings_is_learned(work: Path) -> None:
         overlays[share] = load_model(out / "model").overlay
     assert overlays[0.0].any() and not overlays[0.0][:2, :2].any()  # what is learned alone is the game's own
     assert torch.equal(overlays[0.5], torch.maximum(overlays[0.0], known))  # rehearsed worlds keep theirs
+    finetune.finetune(
+        str(work / "model"),
+        data=str(work / "turning"),
+        out=str(work / "kept"),
+        replay_share=0.0,
+        keep_screen=True,
+        **rest,
+    )
+    assert torch.equal(load_model(work / "kept" / "model").overlay, known)
 
 
 def test_adapters_learn_little_and_are_merged() -> None:
