@@ -301,8 +301,8 @@ def test_what_is_painted_on_the_screen_does_not_move() -> None:
     assert shown[:18].max() < 0  # nothing of it is carried along
 
 
-def test_of_an_earlier_view_the_screen_is_taken_as_it_stands() -> None:
-    """With a head that takes all from the earlier view: hand and hotbar are where they were, the world has turned."""
+def test_the_screen_comes_back_from_the_frame_at_rest_as_it_stands() -> None:
+    """With a head that takes all from the past: hand and hotbar are where they were, the earlier view has turned."""
     torch.manual_seed(0)
     model = WorldModel(CONFIG).eval().requires_grad_(False)
     model.overlay[20:26, 10:30] = 1
@@ -317,9 +317,12 @@ def test_of_an_earlier_view_the_screen_is_taken_as_it_stands() -> None:
     shown = model(noised, torch.zeros(1, 1), torch.ones(1, 1), context, torch.zeros(1, 1, 1)).frame[0, 0]
     screen, thin = model.overlay > 0, torch.zeros(CONFIG.size, dtype=torch.bool)
     thin[10, 20:26] = True
-    assert not torch.allclose(shown[:, thin], context.key[0, 0][:, thin], atol=0.1)
+    assert not torch.allclose(shown[:, thin], context.rest[0, 0][:, thin], atol=0.1)
     screen &= ~thin
-    assert torch.allclose(shown[:, screen], context.key[0, 0][:, screen], atol=1e-4)
+    assert torch.allclose(shown[:, screen], context.rest[0, 0][:, screen], atol=1e-4)
+    alone = context._replace(way=torch.zeros_like(way))
+    unseen = model(noised, torch.zeros(1, 1), torch.ones(1, 1), alone, torch.zeros(1, 1, 1)).frame[0, 0]
+    assert torch.allclose(unseen[:, screen], context.rest[0, 0][:, screen], atol=1e-4), "without an earlier view, too"
     grid = geometry.rotation_grid(torch.zeros(1), turn[0], CONFIG.size, FIELD)
     moved = geometry.redraw(context.key[0], grid)[0]
     world = geometry.inside(grid)[0, 0] & (geometry.warp(model.overlay[None, None], grid)[0, 0] == 0)
@@ -329,7 +332,7 @@ def test_of_an_earlier_view_the_screen_is_taken_as_it_stands() -> None:
     assert not torch.allclose(shown[:, world], context.key[0, 0][:, world], atol=0.1)
     model.config = replace(CONFIG, screen_views=False)
     other = model(noised, torch.zeros(1, 1), torch.ones(1, 1), context, torch.zeros(1, 1, 1)).frame[0, 0]
-    assert not torch.allclose(other[:, screen], context.key[0, 0][:, screen], atol=0.1)
+    assert not torch.allclose(other[:, screen], context.rest[0, 0][:, screen], atol=0.1)
 
 
 def test_weights_that_say_nothing_of_the_screen_do_without(tmp_path) -> None:
