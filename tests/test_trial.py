@@ -82,7 +82,8 @@ def latent_context(b: int, t: int) -> Context:
     past = torch.randn(b, t, len(CONFIG.history), LATENT_CHANNELS, ROWS, COLUMNS)
     action, last, turn = torch.rand(b, t, ACTION_DIM), torch.rand(b, t, ACTION_DIM), torch.rand(b, t, 2)
     key, way = torch.zeros(b, t, 3, *CONFIG.size), torch.zeros(b, t, 6)
-    return Context(past, action, last, turn, torch.zeros(b, t), torch.zeros(b, t), key, way, torch.zeros(b, t, 4))
+    pitch, noise, pace = torch.zeros(b, t), torch.zeros(b, t), torch.zeros(b, t, 4)
+    return Context(past, action, last, turn, pitch, noise, key, way, key, pace)
 
 
 def test_latent_model_says_what_the_world_model_says() -> None:

@@ -84,7 +84,10 @@ class Arm:
 
     def seen(self, batch: Batch) -> Batch:
         """The batch with its frames as the model wants them."""
-        return batch if self.tokenizer is None else batch._replace(past=self.tokenizer.shrink(batch.past))
+        if self.tokenizer is None:
+            return batch
+        rest = self.tokenizer.shrink(batch.rest[:, None])[:, 0]
+        return batch._replace(past=self.tokenizer.shrink(batch.past), rest=rest)
 
     def losses(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The clean frame in one step from any noise level, mostly from the lowest."""
