@@ -368,7 +368,7 @@ class DreamWorld:
             ages=np.full((1, self.config.memory), -1.0, np.float32),
             pose=np.array([[0.0, 0.0, 0.0, 0.0, pitch]], np.float32),
             last_action=np.zeros((1, ACTION_DIM), np.float32),
-            rest=frame[None],
+            rest=frame[None].copy(),
             rested=np.full(1, recall.REST_TICKS, np.int64),
             pace=np.zeros((1, recall.PACE_DIM), np.float32),
             kept=np.full((1, slots), None, object),

@@ -79,7 +79,10 @@ def test_hands_rest_some_ticks_after_they_did_something() -> None:
 
 
 def test_a_dream_keeps_the_newest_frame_with_hands_at_rest(world: DreamWorld) -> None:
-    state = world.start(picture(), 0)
+    first = picture()
+    state = world.start(Clip(first[None], [WALK]), 0)
+    first[:] = 0
+    assert np.array_equal(state.rest[0], picture()), "a state is a value: it shares nothing with what it came from"
     for _ in range(2):
         state = world.step(state, WALK)
         assert np.array_equal(state.rest[0], world.frame(state))

@@ -115,11 +115,8 @@ def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generato
     edited = batch.edited[:, :, None, None, None] if len(given[0]) == ticks else None
     device = past.device
     kept: list[list[Memory]] = [[] for _ in config.memory_layers]
-    dreamed, paces = [], [batch.pace[:, :1]]
+    dreamed, paces = [batch.rest[:, None][:, :0]], [batch.pace[:, :1]]  # no frame yet, of the right shape
     for tick in range(ticks):
-        shown = (
-            torch.cat(dreamed, dim=1) if dreamed else past.new_empty((b, 0, *batch.rest.shape[1:]), dtype=torch.uint8)
-        )
         context = Context(
             past=stack_past(torch.cat((past, past[:, -1:]), dim=1), 1, config.history),
             action=batch.action[:, tick : tick + 1],
@@ -129,7 +126,7 @@ def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generato
             context_noise=torch.zeros(b, 1, device=device),
             key=to_unit(batch.key[:, tick : tick + 1]),
             way=batch.way[:, tick : tick + 1],
-            rest=to_unit(resting(batch.rest, shown, batch.rest_tick[:, tick : tick + 1])),
+            rest=to_unit(resting(batch.rest, torch.cat(dreamed, dim=1), batch.rest_tick[:, tick : tick + 1])),
             pace=paces[-1],
         )
         count = min(tick, config.memory)
