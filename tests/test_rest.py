@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fake_shard import write_rows
 
 from reverie.model.actions import ACTION_DIM
 from reverie.model.config import preset
@@ -14,7 +15,6 @@ from reverie.model.recall import REST_TICKS, rested
 from reverie.model.torch_backend import TorchBackend
 from reverie.model.training.data import Batch, KeyViews, ShardSet, resting, ticks_of
 from reverie.model.training.rollout import conditions, dream
-from reverie.model.training.shards import ShardWriter
 from reverie.model.world_model import WorldModel
 from reverie.simulator import Action
 from reverie.simulator.clips import Clip
@@ -55,18 +55,7 @@ def script() -> list[Action]:
 
 def shards(folder) -> ShardSet:
     """Frames that tell their rows; the second episode begins with row 40."""
-    writer = ShardWriter(folder / "0", ROWS, CONFIG.size)
-    for row, action in enumerate(script()):
-        writer.append(
-            frames=np.full((*CONFIG.size, 3), row, np.uint8),
-            actions=action.to_vector(),
-            eye=np.zeros(5, np.float32),
-            depth=np.full((CONFIG.size[0] // 4, CONFIG.size[1] // 4), np.nan, np.float16),
-            events=np.zeros(5, np.uint8),
-            edited=np.bool_(False),
-            episode=np.int32(row // 40),
-        )
-    writer.close("rows")
+    write_rows(folder / "0", CONFIG.size, (action.to_vector() for action in script()), 40)
     return ShardSet([folder], CONFIG)
 
 

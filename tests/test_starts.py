@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fake_shard import write_rows
 
 from reverie.model.actions import ACTION_INDEX
 from reverie.model.config import preset
 from reverie.model.torch_backend import TorchBackend
 from reverie.model.training.data import ShardSet
 from reverie.model.training.rollout import dream
-from reverie.model.training.shards import ShardWriter
 from reverie.model.world_model import WorldModel
 from reverie.simulator import Action
 from reverie.simulator.clip_rows import clip_travels
@@ -114,18 +114,7 @@ def test_a_dream_is_told_what_was_done_a_tick_ago() -> None:
 
 
 def test_training_is_told_what_was_done_a_tick_ago(tmp_path) -> None:
-    writer = ShardWriter(tmp_path / "0", 40, CONFIG.size)
-    for row in range(40):
-        writer.append(
-            frames=np.full((*CONFIG.size, 3), row, np.uint8),
-            actions=np.full(25, 1 + row, np.float32),
-            eye=np.zeros(5, np.float32),
-            depth=np.full((CONFIG.size[0] // 4, CONFIG.size[1] // 4), np.nan, np.float16),
-            events=np.zeros(5, np.uint8),
-            edited=np.bool_(False),
-            episode=np.int32(row // 20),
-        )
-    writer.close("rows")
+    write_rows(tmp_path / "0", CONFIG.size, (np.full(25, 1 + row, np.float32) for row in range(40)), 20)
     windows = ShardSet([tmp_path], CONFIG).batch(np.random.default_rng(0), 64, 3, 0.3)
     assert torch.equal(windows.last_action[:, 1:], windows.action[:, :-1])
     known = windows.known > 1  # neither a cold start nor an episode's first tick
