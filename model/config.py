@@ -37,7 +37,7 @@ class ModelConfig:
     keys: int = 16
     """Earlier views that a dream keeps to come back to."""
     screen_views: bool = True
-    """Whether it also comes back to what was painted on the screen when the hands were at rest."""
+    """Whether it also comes back to what was painted on the screen."""
     bottleneck: int = 96
     """Channels that a patch of one stacked frame is squeezed through."""
     cell_width: int = 64

@@ -15,7 +15,7 @@ b dreams at once; h, w pixels; p = h/16 * w/16 tokens; l memory layers; m rememb
     pitch    float32 [b]                its pitch before, degrees
     key      uint8   [b, h, w, 3]       an earlier view that may show what comes into sight
     way      float32 [b, 6]             the way from there to the frame before, as in `reverie.model.recall.way`
-    rest     uint8   [b, h, w, 3]       the newest frame in which the hands were at rest
+    rest     uint8   [b, h, w, 3]       an earlier view of the screen, with hands at rest
     pace     float32 [b, 4]             how the eye moved in the tick before, as in `reverie.model.recall.pace`
 
     clean      float32 [b, 3, h, w]     the predicted frame, -1..1

@@ -8,7 +8,7 @@ travel and the depth of the scene are predicted, and geometry makes the parallax
 moves by itself. What does not change is thus copied exactly, what moves is moved rather than drawn again, what comes
 back into view is remembered, and only what was never seen is invented. Pixels that are painted on the screen (hotbar,
 crosshair, hand: the `overlay`) do not move with the world, and the world is not moved from under them; for them the
-earlier view is the last frame in which the hands were at rest, as it stands.
+earlier view counts as it stands, or, while the hands swing, the last frame in which they were at rest.
 Letters: b batch, t frames, h w pixels, p tokens of a frame, d width.
 """
 
@@ -50,8 +50,8 @@ class Context(NamedTuple):
     way: Tensor
     """[b, t, 6]: from there to the frame before, as in `reverie.model.recall.way`; all zero for none."""
     rest: Tensor
-    """[b, t, 3, h, w] in -1..1: the newest frame in which the hands were at rest (`reverie.model.recall.rested`): what
-    is painted on the screen, and how it will be again."""
+    """[b, t, 3, h, w] in -1..1: what is painted on the screen, and how it will be again. While hands are at rest `key`,
+    if there is one; while they swing the newest frame in which they were (`reverie.model.recall.rested`)."""
     pace: Tensor
     """[b, t, 4]: the eye's travel in the tick before, as in `reverie.model.recall.pace`; all zero where unknown."""
 
@@ -106,7 +106,7 @@ FAINT = 0.03
 EXCLUDED = 12.0
 """What a candidate loses, in logits, where it comes from outside its picture, or from or onto the overlay."""
 SCREEN_DOUBT = 1.5
-"""What the frame with hands at rest loses, in logits, of that head start: most of the screen is as it was a tick ago,
+"""What an earlier view of the screen loses, in logits, of that head start: most of the screen is as it was a tick ago,
 exactly."""
 THICK = 5
 """Pixels; thinner parts of the overlay are not taken from a frame with hands at rest."""

@@ -264,10 +264,12 @@ class DreamWorld:
         b, pitch = len(actions), state.pose[:, PITCH]
         turn = self._turn(state, actions)
         key, way = self._recall(state, turn)
+        comes_back = (way[:, 0] > 0) & (state.rested >= recall.REST_TICKS)
+        rest = np.where(comes_back[:, None, None, None], key, state.rest)
         inputs = {
             "past": state.past, "keys": state.keys, "values": state.values, "ages": state.ages,
             "action": actions, "last_action": state.last_action, "turn": turn, "pitch": pitch,
-            "key": key, "way": way, "rest": state.rest, "pace": state.pace,
+            "key": key, "way": way, "rest": rest, "pace": state.pace,
         }  # fmt: skip
         out: dict[str, np.ndarray] = {}
 

@@ -88,9 +88,23 @@ def test_a_dream_keeps_the_newest_frame_with_hands_at_rest(world: DreamWorld) ->
 def test_a_dream_comes_back_to_it_on_the_screen(world: DreamWorld) -> None:
     state = world.step(world.start(picture(), 0), HIT)
     other = replace(state, rest=picture(1)[None])
+    assert state.rested[0] == 0
     one, two = (world.frame(world.step(item, WALK)).astype(int) for item in (state, other))
     changed = np.abs(one - two).max(axis=-1) > 0
     assert changed[16:, 24:].any()
+
+
+def test_while_hands_rest_the_screen_comes_back_from_the_earlier_view(world: DreamWorld) -> None:
+    first = world.start(picture(), 0)
+    seen: list[np.ndarray] = []
+    run = world._backend.run
+    world._backend.run = lambda inputs: (seen.append(inputs["rest"]), run(inputs))[1]
+    state = world.step(first, WALK)
+    world.step(world.step(state, HIT), WALK)
+    assert np.array_equal(seen[1][0], picture()) and not np.array_equal(seen[1], state.rest), "at rest: the first view"
+    assert np.array_equal(seen[2], state.rest), "in a swing: the frame before it"
+    world.step(replace(state, kept_ages=np.full_like(state.kept_ages, -1.0)), WALK)
+    assert np.array_equal(seen[3], state.rest), "no earlier view: the frame before"
 
 
 def test_an_edit_is_part_of_what_hands_come_back_to(world: DreamWorld) -> None:
@@ -137,6 +151,12 @@ def test_windows_hold_it_and_dreams_put_their_own_in_its_place(tmp_path) -> None
     first = swings & (shown == last)
     later = torch.nn.functional.pad(first, (1, 0))[:, :-1]
     assert later.any() and (shown[later] == last[later] - 1).all(), "the frame before a swing stays for the tick after"
+    assert torch.equal(windows.at_rest, shown == last)
+    context = conditions(windows, model(), torch.zeros(64), torch.Generator()).context
+    back = windows.at_rest & (windows.way[..., 0] > 0)
+    assert back.any() and not back.all()
+    assert torch.equal(context.rest[back], context.key[back])
+    assert torch.equal(context.rest[~back][:, 0, 0, 0], shown[~back] / 127.5 - 1)
 
     half = ticks_of(windows, 6, 6)
     whole, part = (conditions(item, model(), torch.zeros(64), torch.Generator()).context for item in (windows, half))
@@ -148,5 +168,6 @@ def test_windows_hold_it_and_dreams_put_their_own_in_its_place(tmp_path) -> None
     forward = network.forward
     network.forward = lambda *given, **named: (seen.append(given[3].rest[:, 0]), forward(*given, **named))[1]
     dreamed = dream(network, one, 1, torch.Generator().manual_seed(0)).frames
-    expected = resting(one.rest, dreamed, one.rest_tick).movedim(-1, -3).float() / 127.5 - 1
+    own = resting(one.rest, dreamed, one.rest_tick)
+    expected = torch.where(back[:8, :, None, None, None], one.key, own).movedim(-1, -3).float() / 127.5 - 1
     assert torch.equal(torch.stack(seen, 1), expected)

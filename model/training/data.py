@@ -61,6 +61,8 @@ class Batch(NamedTuple):
     """uint8 [b, h, w, 3]: the newest frame before the first target in which the hands were at rest."""
     rest_tick: Tensor
     """int64 [b, t]: that of the targets which is the newest frame at rest before each; -1 where it is `rest`."""
+    at_rest: Tensor
+    """bool [b, t]: the frame before is that frame: the hands are at rest."""
     pace: Tensor
     """float32 [b, t, 4]: how the eye moved in the tick before, all zero for unknown (`reverie.model.recall.pace`)."""
 
@@ -89,6 +91,12 @@ def resting(rest: Tensor, targets: Tensor, rest_tick: Tensor) -> Tensor:
     zero, of `rest` [b, ...]."""
     rows = torch.arange(len(rest), device=rest.device)[:, None]
     return torch.cat((rest[:, None], targets), dim=1)[rows, rest_tick + 1]
+
+
+def on_screen(newest: Tensor, key: Tensor, way: Tensor, at_rest: Tensor) -> Tensor:
+    """What is to come back on the screen [b, t, c, h, w]: `Context.rest` of the `newest` frames at rest and earlier
+    views `key` [b, t, c, h, w] with their `way` [b, t, 6], as in `reverie.simulator.dream.DreamWorld`."""
+    return torch.where((at_rest & (way[..., 0] > 0))[:, :, None, None, None], key, newest)
 
 
 class KeyViews:
@@ -221,6 +229,7 @@ class ShardSet:
             "way": way,
             "rest": np.asarray(columns["frames"][rest[0]]),
             "rest_tick": np.maximum(rest - target, -1),
+            "at_rest": rest == before,
             "pace": self._paces(shard, target, ticks, starts_cold, rng),
         }
 

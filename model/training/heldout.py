@@ -70,6 +70,7 @@ def with_others_actions(batch: Batch) -> Batch:
         last_action=batch.last_action.roll(1, 0),
         turn=batch.turn.roll(1, 0),
         rest_tick=batch.rest_tick.roll(1, 0),
+        at_rest=batch.at_rest.roll(1, 0),
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from reverie.model import flow, geometry
 from reverie.model.layers import Memory
 from reverie.model.step import to_bytes, to_unit
-from reverie.model.training.data import Batch, resting
+from reverie.model.training.data import Batch, on_screen, resting
 from reverie.model.world_model import Context, WorldModel
 
 
@@ -49,6 +49,7 @@ def conditions(batch: Batch, model: WorldModel, noise: Tensor, generator: torch.
     if bool((noise > 0).any()):
         grain = torch.randn(frames.shape, generator=generator, device=frames.device)
         spoiled = frames + noise[:, None, None, None, None] * grain
+    key, newest = to_unit(batch.key), resting(to_unit(batch.rest), frames[:, -ticks:], batch.rest_tick)
     context = Context(
         past=stack_past(spoiled, ticks, history),
         action=batch.action,
@@ -56,9 +57,9 @@ def conditions(batch: Batch, model: WorldModel, noise: Tensor, generator: torch.
         turn=batch.turn,
         pitch=batch.pitch,
         context_noise=noise[:, None].expand(-1, ticks),
-        key=to_unit(batch.key),
+        key=key,
         way=batch.way,
-        rest=resting(to_unit(batch.rest), frames[:, -ticks:], batch.rest_tick),
+        rest=on_screen(newest, key, batch.way, batch.at_rest),
         pace=batch.pace,
     )
     before = stack_past(frames, ticks, (1,))[:, :, 0]
@@ -117,6 +118,8 @@ def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generato
     kept: list[list[Memory]] = [[] for _ in config.memory_layers]
     dreamed, paces = [batch.rest[:, None][:, :0]], [batch.pace[:, :1]]  # no frame yet, of the right shape
     for tick in range(ticks):
+        key, way = to_unit(batch.key[:, tick : tick + 1]), batch.way[:, tick : tick + 1]
+        newest = to_unit(resting(batch.rest, torch.cat(dreamed, dim=1), batch.rest_tick[:, tick : tick + 1]))
         context = Context(
             past=stack_past(torch.cat((past, past[:, -1:]), dim=1), 1, config.history),
             action=batch.action[:, tick : tick + 1],
@@ -124,9 +127,9 @@ def dream(model: WorldModel, batch: Batch, steps: int, generator: torch.Generato
             turn=batch.turn[:, tick : tick + 1],
             pitch=batch.pitch[:, tick : tick + 1],
             context_noise=torch.zeros(b, 1, device=device),
-            key=to_unit(batch.key[:, tick : tick + 1]),
-            way=batch.way[:, tick : tick + 1],
-            rest=to_unit(resting(batch.rest, torch.cat(dreamed, dim=1), batch.rest_tick[:, tick : tick + 1])),
+            key=key,
+            way=way,
+            rest=on_screen(newest, key, way, batch.at_rest[:, tick : tick + 1]),
             pace=paces[-1],
         )
         count = min(tick, config.memory)

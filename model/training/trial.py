@@ -86,8 +86,8 @@ class Arm:
         """The batch with its frames as the model wants them."""
         if self.tokenizer is None:
             return batch
-        rest = self.tokenizer.shrink(batch.rest[:, None])[:, 0]
-        return batch._replace(past=self.tokenizer.shrink(batch.past), rest=rest)
+        shrink = self.tokenizer.shrink
+        return batch._replace(past=shrink(batch.past), key=shrink(batch.key), rest=shrink(batch.rest[:, None])[:, 0])
 
     def losses(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The clean frame in one step from any noise level, mostly from the lowest."""
