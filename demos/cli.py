@@ -190,6 +190,10 @@ def build_parser() -> Parser:
         "--keep-screen", action="store_true",
         help="finetune: the model knows this game, so hand and hotbar are where they were (default: found anew)",
     )  # fmt: skip
+    train.add_argument(
+        "--critic", action="store_true",
+        help="finetune: a critic of long dreams, for runs of an hour and more: sharper, and fewer decibels",
+    )  # fmt: skip
     train.add_argument("--held", type=share, default=0.1, help="finetune: map seeds kept for judging (default: 0.1)")
     train.add_argument(
         "--rate", type=share, help="of the learning rates that fresh weights have (default: 1; finetune: 0.4)"
@@ -290,6 +294,7 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
             judged_windows=options.judged,
             rank=options.low_rank,
             keep_screen=options.keep_screen,
+            critic=options.critic,
             **asked,
         )
     from reverie.demos.train import train as run

@@ -117,6 +117,7 @@ def finetune(
     rate: float = 0.4,
     rank: int = 0,
     keep_screen: bool = False,
+    critic: bool = False,
     loop: LoopConfig | None = None,
     export: bool = True,
 ) -> dict[str, Any]:
@@ -126,6 +127,7 @@ def finetune(
     it is judged by and never sees. `rate` is the share of the learning rates that fresh weights are trained with. With
     a `rank` only low-rank adapters learn (`reverie.model.training.lora`), which are merged in the end. Where hand and
     hotbar are on the screen is found in the recordings, unless `keep_screen`: the model has known this game before.
+    A `critic` of long dreams asks for sharper ones; it has to learn first and pays only in runs of an hour and more.
     `out/report.json` and `report.md` have the figures before and after. Under `torchrun` several processes train, the
     first does the rest, and the others return nothing. Raises ReverieError.
     """
@@ -161,7 +163,7 @@ def finetune(
     slow = (loop or usual_loop(choose_device())).slowed(rate)
     folder = train_phase(
         "distill", folders, target, config, seconds, seed, resume, start, slow, taught=False,
-        screens=[] if keep_screen else [own], rank=rank,
+        screens=[] if keep_screen else [own], rank=rank, critic=critic,
     )  # fmt: skip
     if not processes.leads:
         return {}

@@ -67,6 +67,7 @@ class TrainOptions:
     rate: float | None = None
     low_rank: int = 0
     keep_screen: bool = False
+    critic: bool = False
     json: bool = False
 
 

@@ -58,6 +58,9 @@ def test_fine_tuning_leaves_a_model_and_one_report(work: Path) -> None:
     steps = last_record(work / "out" / "distill")["step"]
     again = finetune.finetune(str(work / "model"), minutes=0.1, resume=True, **arguments)
     assert again["last"]["step"] > steps and again["before"] == report["before"]
+    assert "critic" not in report["last"]["losses"]
+    heard = {**arguments, "out": str(work / "heard"), "critic": True}
+    assert "critic" in finetune.finetune(str(work / "model"), minutes=0.06, **heard)["last"]["losses"]
 
 
 def test_rehearsal_is_recorded_where_no_shards_are_given(tmp_path: Path) -> None:

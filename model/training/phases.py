@@ -18,6 +18,7 @@ from reverie.model.training.loop import LOG, LoopConfig, Losses, Processes, run_
 from reverie.model.training.lora import ADAPTER, adapter_weights, add_adapters, merge_adapters
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import rollout
+from reverie.model.training.student import distill_losses
 from reverie.model.training.teacher import dynamics_losses
 from reverie.model.weights import STUDENT, TEACHER, load_model, save_model
 from reverie.model.world_model import WorldModel
@@ -66,6 +67,7 @@ def train_phase(
     taught: bool = True,
     screens: Sequence[Path] = (),
     rank: int = 0,
+    critic: bool = True,
 ) -> Path:
     """Runs one phase on the shards in `folders` and writes its weights into the model folder `out/model`.
 
@@ -73,7 +75,8 @@ def train_phase(
     the teacher in `out/model` or in `init`; not `taught`, it goes on from the student in `init` alone. The overlay is
     looked for in `folders` where the model has none, and in those of `screens` in any case: what they show is added if
     there are other `folders` too, and taken instead if not. With a `rank` only low-rank adapters learn; they are merged
-    into the weights and kept beside them as `adapter.safetensors`. Raises ModelError.
+    into the weights and kept beside them as `adapter.safetensors`. Without the `critic` the distill phase has no long
+    dreams. Raises ModelError.
     """
     device = choose_device()
     loop = loop or usual_loop(device)
@@ -93,8 +96,10 @@ def train_phase(
         model = load_model(source, STUDENT if goes_on or not taught else TEACHER)
         model.requires_grad_(True)
         loop = replace(loop, ticks=STUDENT_TICKS, batch=max(1, round(loop.batch * STUDENT_WINDOWS)))
-        dreams = LongDreams(shards, LONG_SHARE * loop.batch, [seed, processes.rank], device)
-        steps, losses, file = config.steps, AdversarialLosses(teacher, config.steps, dreams), STUDENT
+        steps, losses, file = config.steps, distill_losses(teacher, config.steps), STUDENT
+        if critic:
+            dreams = LongDreams(shards, LONG_SHARE * loop.batch, [seed, processes.rank], device)
+            losses = AdversarialLosses(teacher, steps, dreams)
     _learn_screen(model, shards, screens, seed)
     if rank:
         add_adapters(model, rank)
