@@ -109,7 +109,7 @@ SCREEN_DOUBT = 1.5
 """What an earlier view of the screen loses, in logits, of that head start: most of the screen is as it was a tick ago,
 exactly."""
 THICK = 5
-"""Pixels; thinner parts of the overlay are not taken from a frame with hands at rest."""
+"""Pixels; thinner parts of the overlay are not taken from an earlier view of the screen."""
 
 PACE_SCALE = 3.0
 """What a pace in metres a tick, cut off at one, is multiplied by on its way into the network."""
