@@ -31,7 +31,7 @@ from reverie.model.training.phases import PHASES, last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, dream, rollout, with_own_past
 from reverie.model.training.shards import Shard, ShardWriter
-from reverie.model.training.student import distill_losses
+from reverie.model.training.student import distill_losses, dreamed_ahead, with_own_dreams
 from reverie.model.weights import load_model
 from reverie.model.world_model import CANDIDATES, Choice, Prediction, WorldModel, causal_ages
 from reverie.simulator.errors import ReverieError
@@ -293,6 +293,24 @@ def test_a_dream_goes_on_from_the_frame_that_somebody_edits(shards) -> None:
     assert torch.equal(changed.frames[1, 2], batch.past[1, CONFIG.past + 2])
     assert not changed.pace[1, 3].any() and bool((changed.pace[1, 4:, 0] == 1).all())
     assert not torch.equal(changed.frames[1, 3], alone.frames[1, 3])
+
+
+def test_pasts_of_several_steps_are_dreamed_at_once(shards) -> None:
+    torch.manual_seed(0)
+    model = WorldModel(CONFIG)
+    windows = ShardSet([shards], CONFIG).batch(np.random.default_rng(2), 8, 6, 0.0)
+    lessons = dreamed_ahead(model, windows, 1, 0.75, 4, torch.Generator().manual_seed(1))
+    assert [lesson.own for lesson in lessons] == [2, 2, 1, 1] and model.training
+    _, mixed = with_own_dreams(model, windows, 1, 0.75, torch.Generator().manual_seed(1))
+    rows = [0, 4, 1, 5, 2, 6, 3, 7]
+    for name, true, seen in zip(Batch._fields, windows, mixed, strict=True):
+        assert torch.equal(torch.cat([getattr(lesson.true, name) for lesson in lessons]), true[rows]), name
+        assert torch.equal(torch.cat([getattr(lesson.seen, name) for lesson in lessons]), seen[rows]), name
+    for lesson in lessons:
+        dreamed = (lesson.seen.past != lesson.true.past).flatten(1).any(1)
+        assert dreamed.tolist() == [True] * lesson.own + [False] * (2 - lesson.own)
+        losses = distill_losses(None, 1)(model, lesson, torch.Generator().manual_seed(2))
+        assert all(torch.isfinite(value) for value in losses.values())
 
 
 def test_training_learns_resumes_and_leaves_a_model(shards, tmp_path) -> None:

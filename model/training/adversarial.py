@@ -25,7 +25,7 @@ from reverie.model.training.long_dreams import LongDreams
 from reverie.model.training.loop import Processes
 from reverie.model.training.losses import fact_losses, total_loss
 from reverie.model.training.rollout import conditions
-from reverie.model.training.student import OWN_PAST, student_answer
+from reverie.model.training.student import OWN_PAST, Lesson, student_answer
 from reverie.model.world_model import WorldModel, causal_ages
 
 WEIGHT = 2.0
@@ -143,10 +143,10 @@ class AdversarialLosses:
         self.method.load_state_dict(state_dict["method"])
         self.asked, self.learned, self.pull = (state_dict[name] for name in ("asked", "learned", "pull"))
 
-    def __call__(self, model: WorldModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def __call__(self, model: WorldModel, batch: Batch | Lesson, generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of a batch of windows, by their names in `reverie.model.training.losses.WEIGHTS`."""
         answer = student_answer(model, self.teacher, self.steps, self.own_past, batch, generator)
-        losses = answer.losses(batch, model.config)
+        losses = answer.losses(model.config)
         if not self.dreams:
             return losses
         self._feel(total_loss(losses), answer.out.frame)

@@ -6,7 +6,8 @@ import copy
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from reverie.model.training.pictures import loss_curves
 
 CHECKPOINT, LOG, CURVES = "checkpoint.pt", "log.jsonl", "losses.png"
 Network = TypeVar("Network", bound=nn.Module)
-Losses = Callable[[Any, Batch, torch.Generator], dict[str, Tensor]]
+Losses = Callable[[Any, Any, torch.Generator], dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class LoopConfig:
     """Decay of the running average of the weights."""
     checkpoint_seconds: float = 240.0
     log_seconds: float = 5.0
+    ahead: int = 1
+    """Steps for which a student dreams its own pasts at once (`reverie.model.training.student.dreamed_ahead`)."""
     loaders: int = 0
     """Processes that make batches; 0: a thread of this one, which is all that a CPU's training can eat."""
     compiled: str | None = None
@@ -62,15 +65,15 @@ class LoopConfig:
         return replace(self, matrix_rate=self.matrix_rate * rate, other_rate=self.other_rate * rate)
 
 
-ACCELERATOR_BATCH, SPARE_CORES = 40, 3
-"""Windows a step where an accelerator trains, and cores that make no batches there."""
+ACCELERATOR_BATCH, ACCELERATOR_AHEAD, SPARE_CORES = 40, 4, 3
+"""Windows a step, and steps dreamed at once, where an accelerator trains, and cores that make no batches there."""
 
 
 def usual_loop(device: torch.device) -> LoopConfig:
     """A CPU learns from few windows a step; an accelerator from many, which many processes make."""
     if device.type == "cpu":
         return LoopConfig()
-    return LoopConfig(batch=ACCELERATOR_BATCH, loaders=max(1, usable_cores() - SPARE_CORES))
+    return LoopConfig(batch=ACCELERATOR_BATCH, ahead=ACCELERATOR_AHEAD, loaders=max(1, usable_cores() - SPARE_CORES))
 
 
 def optimisers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
@@ -144,13 +147,14 @@ def run_phase(
     resume: bool,
     sample: Callable[[Network, Path], None],
     watch: Callable[[Network, int], None] | None = None,
+    prepare: Callable[[Network, Batch, torch.Generator], Sequence[Any]] = lambda model, batch, generator: (batch,),
 ) -> Network:
     """Trains `model` for `seconds` of its own time and returns the running average of its weights.
 
     Every few minutes it leaves a checkpoint, the loss curves and a sheet of samples in `folder`; with `resume` it goes
     on from the checkpoint that is there, and so do losses that have a state of their own. The log has losses, frames a
     second and the share of time that was spent waiting for data. After each step `watch` gets the average and the
-    targets that were seen.
+    targets that were seen. What `prepare` makes of a batch are what so many steps learn from.
     """
     processes = Processes(device)
     folder.mkdir(parents=True, exist_ok=True)
@@ -197,7 +201,7 @@ def run_phase(
     began = time.perf_counter() - spent
     last_checkpoint = last_log = spent
     pending: dict[str, list[float]] = {}
-    frames, waited = 0, 0.0
+    frames, waited, prepared = 0, 0.0, deque[Any]()
     a_step = config.batch * config.ticks * processes.count
 
     def progress() -> float:
@@ -209,11 +213,13 @@ def run_phase(
         for method, rate in zip(methods, base_rates):
             for group in method.param_groups:
                 group["lr"] = rate * factor
-        asked = time.perf_counter()
-        batch = next(batches).to(device)
-        waited += time.perf_counter() - asked
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            parts = losses(model, batch, generator)
+            if not prepared:
+                asked = time.perf_counter()
+                batch = next(batches).to(device)
+                waited += time.perf_counter() - asked
+                prepared.extend(prepare(model, batch, generator))
+            parts = losses(model, prepared.popleft(), generator)
         loss = total_loss(parts)
         for method in methods:
             method.zero_grad(set_to_none=True)
@@ -228,7 +234,7 @@ def run_phase(
             for slow, fast in zip(average.parameters(), model.parameters()):
                 slow.lerp_(fast, 1 - decay)
         step += 1
-        frames += batch.action.shape[0] * batch.action.shape[1] * processes.count
+        frames += a_step
         for key, value in {**parts, "norm": norm}.items():
             pending.setdefault(key, []).append(float(value.detach()))
         spent = processes.agree(time.perf_counter() - began)

@@ -12,13 +12,13 @@ import torch
 
 from reverie.model.config import ModelConfig
 from reverie.model.training.adversarial import AdversarialLosses
-from reverie.model.training.data import ShardSet, find_overlay
+from reverie.model.training.data import Batch, ShardSet, find_overlay
 from reverie.model.training.long_dreams import LongDreams
 from reverie.model.training.loop import LOG, LoopConfig, Losses, Processes, run_phase, usual_loop
 from reverie.model.training.lora import ADAPTER, adapter_weights, add_adapters, merge_adapters
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import rollout
-from reverie.model.training.student import distill_losses
+from reverie.model.training.student import OWN_PAST, Lesson, distill_losses, dreamed_ahead
 from reverie.model.training.teacher import dynamics_losses
 from reverie.model.weights import STUDENT, TEACHER, load_model, save_model
 from reverie.model.world_model import WorldModel
@@ -88,6 +88,7 @@ def train_phase(
     if phase == "dynamics":
         model = load_model(init) if init else WorldModel(config)
         losses: Losses = dynamics_losses
+        loop = replace(loop, ahead=1)
         steps, file = config.finest, TEACHER
     else:
         source = init if init and not (target / TEACHER).is_file() else target
@@ -103,10 +104,16 @@ def train_phase(
     _learn_screen(model, shards, screens, seed)
     if rank:
         add_adapters(model, rank)
-    batches = shards.batches(rng, loop.batch, loop.ticks, loop.cold, own_views=False, loaders=loop.loaders)
+    batches = shards.batches(rng, loop.batch * loop.ahead, loop.ticks, loop.cold, own_views=False, loaders=loop.loaders)
+
+    def prepare(model: WorldModel, batch: Batch, generator: torch.Generator) -> Sequence[Batch | Lesson]:
+        if phase == "dynamics":
+            return (batch,)
+        return dreamed_ahead(model, batch, steps, OWN_PAST, loop.ahead, generator)
+
     average = run_phase(
         phase, model, batches, losses, loop, out / phase, seconds, seed, device, resume,
-        _sampler(shards, steps, device),
+        _sampler(shards, steps, device), prepare=prepare,
     )  # fmt: skip
     if processes.leads:
         if rank:

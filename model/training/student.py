@@ -40,16 +40,44 @@ def with_own_dreams(
     )
 
 
+class Lesson(NamedTuple):
+    """Windows, and what a student gets to see of them."""
+
+    true: Batch
+    seen: Batch
+    """The same, with a past that the student has dreamed in the first `own` of them."""
+    own: int
+
+
+def dreamed_ahead(
+    model: WorldModel, windows: Batch, steps: int, own_past: float, ahead: int, generator: torch.Generator
+) -> list[Lesson]:
+    """Lessons for `ahead` steps out of one batch of `windows`.
+
+    Their own pasts are dreamed in one go by the `model` as it is now. A dream is a chain of small passes, which keeps
+    an accelerator waiting for orders: four times as many windows take it hardly longer. The last lesson's dreams then
+    are of a model that is a few steps old.
+    """
+    own, mixed = with_own_dreams(model, windows, steps, own_past, generator)
+    lessons = []
+    for first in range(ahead):
+        true, seen = (Batch(*(item[first::ahead] for item in batch)) for batch in (windows, mixed))
+        lessons.append(Lesson(true, seen, len(range(first, own, ahead))))
+    return lessons
+
+
 class Answer(NamedTuple):
     """What a student said to a batch, and what was asked for: frames [b, t, 3, h, w] in -1..1."""
 
     out: Prediction
     target: Tensor
     given: Conditions
+    batch: Batch
 
-    def losses(self, batch: Batch, config: ModelConfig) -> dict[str, Tensor]:
+    def losses(self, config: ModelConfig) -> dict[str, Tensor]:
         """All that is minimised about it."""
-        usable, before = usable_frames(batch), self.given.before
+        batch, before = self.batch, self.given.before
+        usable = usable_frames(batch)
         frame = frame_losses(self.out.frame.float(), self.target, before, self.given.known, usable)
         if self.out.choice is not None:
             frame["choice"] = choice_loss(self.out.choice, self.target, before, usable)
@@ -61,14 +89,17 @@ def student_answer(
     teacher: WorldModel | None,
     steps: int,
     own_past: float,
-    batch: Batch,
+    batch: Batch | Lesson,
     generator: torch.Generator,
 ) -> Answer:
-    """One pass of the student over a batch, as `distill_losses` says."""
+    """One pass of the student over a batch, as `distill_losses` says, or over a lesson that is prepared already."""
     config = model.config
+    if isinstance(batch, Lesson):
+        batch, mixed, own = batch
+    else:
+        own, mixed = with_own_dreams(model, batch, steps, own_past, generator)
     b, t = batch.action.shape[:2]
     device = batch.action.device
-    own, mixed = with_own_dreams(model, batch, steps, own_past, generator)
     taught = float(torch.rand((), generator=generator, device=device)) < TEACHER_TARGETS
     ages = causal_ages(b, t, config.memory, device)
     clean = torch.zeros(b, device=device)
@@ -83,7 +114,7 @@ def student_answer(
         taught_by = teacher_path(teacher, noise[own:], rest, ages[own:])
         target = torch.cat((target[:own], taught_by))
     z = flow.noised(target, noise, level)
-    return Answer(model(z, level, size, given.context, ages), target, given)
+    return Answer(model(z, level, size, given.context, ages), target, given, batch)
 
 
 def distill_losses(teacher: WorldModel | None, steps: int, own_past: float = OWN_PAST) -> Losses:
@@ -94,8 +125,8 @@ def distill_losses(teacher: WorldModel | None, steps: int, own_past: float = OWN
     path from the same noise ends (Luhman and Luhman, arXiv 2101.02388); the rest are true frames from a true past.
     """
 
-    def losses(model: WorldModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        return student_answer(model, teacher, steps, own_past, batch, generator).losses(batch, model.config)
+    def losses(model: WorldModel, batch: Batch | Lesson, generator: torch.Generator) -> dict[str, Tensor]:
+        return student_answer(model, teacher, steps, own_past, batch, generator).losses(model.config)
 
     return losses
 
