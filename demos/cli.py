@@ -194,6 +194,10 @@ def build_parser() -> Parser:
         "--critic", action="store_true",
         help="finetune: a critic of long dreams, for runs of an hour and more: sharper, and fewer decibels",
     )  # fmt: skip
+    train.add_argument(
+        "--blend", type=share, metavar="SHARE",
+        help="finetune: of the new weights in the model's, the rest being the old (default: what dreams best)",
+    )  # fmt: skip
     train.add_argument("--held", type=share, default=0.1, help="finetune: map seeds kept for judging (default: 0.1)")
     train.add_argument(
         "--rate", type=share, help="of the learning rates that fresh weights have (default: 1; finetune: 0.4)"
@@ -295,6 +299,7 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
             rank=options.low_rank,
             keep_screen=options.keep_screen,
             critic=options.critic,
+            blended=options.blend,
             **asked,
         )
     from reverie.demos.train import train as run

@@ -1,25 +1,29 @@
 """`reverie train finetune`: a shipped model learns from recordings of one's own, and rehearses what it knew.
 
 The student goes on by the losses that made it (`reverie.model.training.phases`), on the recordings and, for a share of
-what it sees, on the voxel world. Whole map seeds are held out, and both worlds are judged before and after.
+what it sees, on the voxel world. What it ends with is a mean of the weights before and after, as much of the new as
+serves both worlds best. Whole map seeds are held out, and both worlds are judged before and after.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from reverie.demos.train import machine
 from reverie.model.config import ModelConfig
 from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError
+from reverie.model.training.blend import blend
 from reverie.model.training.loop import LoopConfig, Processes, usual_loop
 from reverie.model.training.phases import choose_device, last_record, train_phase
 from reverie.model.training.shards import META
@@ -27,8 +31,9 @@ from reverie.model.weights import load_config, model_folder
 from reverie.simulator.clip_split import groups_of, held_out, recordings
 from reverie.simulator.dream import DreamWorld
 from reverie.simulator.errors import ClipError
-from reverie.simulator.judge import truth
-from reverie.simulator.judge.evaluate import judge_played
+from reverie.simulator.judge import metrics, truth
+from reverie.simulator.judge.dreaming import dream_runs, open_dreams
+from reverie.simulator.judge.evaluate import HORIZONS, judge_played
 from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.judge.truth import TrueRun
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
@@ -44,7 +49,9 @@ FIGURES: tuple[str, ...] = (
     "psnr_1", "copy_psnr_1", "psnr_8", "copy_psnr_8", "psnr_32", "copy_psnr_32", "gain_1", "gain_8", "gain_32",
     "sharpness_32", "action_sensitivity", "clips",
 )  # fmt: skip
-BEFORE, REPORT, TABLE = "before.json", "report.json", "report.md"
+BEFORE, REPORT, TABLE, TUNED = "before.json", "report.json", "report.md", "tuned"
+BLENDS: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+"""Shares of the new weights among which that is chosen that goes into the model."""
 
 
 def rows_in(folder: Path) -> int:
@@ -84,10 +91,10 @@ def rehearsal(
     return out
 
 
-def voxel_runs(count: int, context: int, size: tuple[int, int]) -> list[TrueRun]:
-    """Runs of held-out voxel worlds."""
+def voxel_runs(count: int, context: int, size: tuple[int, int], first: int = 0) -> list[TrueRun]:
+    """Runs of held-out voxel worlds, from number `first` on."""
     world = VoxelWorld(size)
-    return [truth.played_run(world, HELD_OUT_SEED + index, context) for index in range(count)]
+    return [truth.played_run(world, HELD_OUT_SEED + first + index, context) for index in range(count)]
 
 
 def judged(folder: Path, runs: dict[str, list[TrueRun]], out: Path) -> dict[str, dict[str, Any]]:
@@ -100,6 +107,34 @@ def judged(folder: Path, runs: dict[str, list[TrueRun]], out: Path) -> dict[str,
             report = judge_played(world, true, out / kind, {}, [], bar.update)
         found[kind] = {name: report.get(name) for name in FIGURES}
     return found
+
+
+def gain(folder: Path, runs: list[TrueRun]) -> float:
+    """How many dB a model's dreams of `runs` are nearer to the truth than copies, a mean over windows and HORIZONS."""
+    world = DreamWorld.load(str(folder), "torch")
+    seen = dream_runs(world, open_dreams(world, runs, lambda _: None), runs, lambda _: None)
+    true, first = np.stack([np.asarray(run.frames) for run in runs]), np.stack([run.first for run in runs])[:, None]
+    ticks = [horizon - 1 for horizon in HORIZONS]
+    return float((metrics.psnr(seen, true) - metrics.psnr(first, true))[:, ticks].mean())
+
+
+def choose_blend(start: Path, tuned: Path, out: Path, runs: dict[str, list[TrueRun]], old: float) -> dict[str, float]:
+    """Writes into `out` that mean of the students of `start` and `tuned` which dreams best of `runs`, in which voxel
+    worlds count by the share `old`.
+
+    Returns the new weights' share in it, and what all BLENDS and 0, the start, are worth in dB.
+    """
+    weights = {"clips": 1 - old, "voxel": old}
+    worth = {}
+    with tqdm(desc="blending", total=1 + len(BLENDS), disable=None, leave=False) as bar:
+        for share in (0.0, *BLENDS):
+            blend(start, tuned, share, out)
+            gains = [weights[kind] * gain(out, true) for kind, true in runs.items()]
+            worth[share] = sum(gains) / sum(weights[kind] for kind in runs)
+            bar.update()
+    best = max(BLENDS, key=lambda share: worth[share])
+    blend(start, tuned, best, out)
+    return {"share": best, **{f"worth_{share:g}": round(dB, 3) for share, dB in worth.items()}}
 
 
 def finetune(
@@ -118,6 +153,7 @@ def finetune(
     rank: int = 0,
     keep_screen: bool = False,
     critic: bool = False,
+    blended: float | None = None,
     loop: LoopConfig | None = None,
     export: bool = True,
 ) -> dict[str, Any]:
@@ -128,6 +164,8 @@ def finetune(
     a `rank` only low-rank adapters learn (`reverie.model.training.lora`), which are merged in the end. Where hand and
     hotbar are on the screen is found in the recordings, unless `keep_screen`: the model has known this game before.
     A `critic` of long dreams asks for sharper ones; it has to learn first and pays only in runs of an hour and more.
+    The new weights' share in the model's is `blended`; without one it is chosen by dreams of recordings and voxel
+    worlds that are not among those that the report is about. `out/tuned` has the new weights alone.
     `out/report.json` and `report.md` have the figures before and after. Under `torchrun` several processes train, the
     first does the rest, and the others return nothing. Raises ReverieError.
     """
@@ -167,12 +205,24 @@ def finetune(
     )  # fmt: skip
     if not processes.leads:
         return {}
+    tuned = target / TUNED
+    shutil.copytree(folder, tuned, dirs_exist_ok=True)
+    if blended is None:
+        asked: dict[str, list[TrueRun]] = {}
+        if replay_share:
+            asked["voxel"] = voxel_runs(judged_windows, context, config.size, first=judged_windows)
+        if replay_share < 1:
+            asked["clips"] = recorded_runs(data, judged_windows, seed, context, config.size, held, seen=True)
+        share = choose_blend(start, tuned, folder, asked, replay_share)
+    else:
+        share = {"share": blended}
+        blend(start, tuned, blended, folder)
     rows, rehearsed = rows_in(own), rows_in(replayed) if replay_share else 0
     after = judged(folder, runs, target / "after")
     report: dict[str, Any] = {
         "from": model, "model": str(folder), "rank": rank or None, "minutes": minutes, "machine": machine(),
         "clips": len(seen), "ticks": rows, "rehearsed_ticks": rehearsed,
-        "rehearsed_share": round(rehearsed / (rows + rehearsed), 3),
+        "rehearsed_share": round(rehearsed / (rows + rehearsed), 3), "blend": share,
         "held": sorted({groups_of(paths)[path] for path in kept}), "before": before, "after": after,
         "change": _changes(before, after), "last": last_record(target / "distill"),
     }  # fmt: skip
@@ -208,9 +258,11 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[st
 
 def table(report: dict[str, Any]) -> str:
     """The figures before and after as Markdown."""
+    share = report["blend"]["share"]
     lines = [
         f"Fine-tuned from `{report['from']}` for {report['minutes']:g} minutes on {report['machine']}: "
-        f"{report['ticks']} ticks of {report['clips']} recordings, {report['rehearsed_ticks']} ticks rehearsed.",
+        f"{report['ticks']} ticks of {report['clips']} recordings, {report['rehearsed_ticks']} ticks rehearsed. "
+        f"A share of {share:g} of the weights is new, the rest those of `{report['from']}`.",
         f"Held out: {', '.join(report['held']) or 'nothing'}.",
     ]
     titles = {"clips": "held-out recordings", "voxel": "held-out voxel worlds"}

@@ -68,6 +68,7 @@ class TrainOptions:
     low_rank: int = 0
     keep_screen: bool = False
     critic: bool = False
+    blend: float | None = None
     json: bool = False
 
 

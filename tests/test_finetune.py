@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from reverie.demos import finetune
 from reverie.demos.finetune import rehearsal, rows_in
@@ -55,12 +56,31 @@ def test_fine_tuning_leaves_a_model_and_one_report(work: Path) -> None:
     assert "held-out recordings" in table and report["held"][0] in table
     assert (work / "out" / "model" / STUDENT).read_bytes() != (work / "model" / STUDENT).read_bytes()
     assert not (work / "out" / "model" / TEACHER).exists()
+    worth = {share: report["blend"][f"worth_{share:g}"] for share in finetune.BLENDS}
+    share = report["blend"]["share"]
+    assert worth[share] == max(worth.values())
+    before, tuned, after = (load_model(work / name).state_dict() for name in ("model", "out/tuned", "out/model"))
+    for name, weight in after.items():
+        mean = tuned[name] if name.startswith("overlay") else before[name].lerp(tuned[name], share)
+        torch.testing.assert_close(weight, mean, rtol=1e-3, atol=1e-5)
     steps = last_record(work / "out" / "distill")["step"]
     again = finetune.finetune(str(work / "model"), minutes=0.1, resume=True, **arguments)
     assert again["last"]["step"] > steps and again["before"] == report["before"]
     assert "critic" not in report["last"]["losses"]
-    heard = {**arguments, "out": str(work / "heard"), "critic": True}
-    assert "critic" in finetune.finetune(str(work / "model"), minutes=0.06, **heard)["last"]["losses"]
+    heard = {**arguments, "out": str(work / "heard"), "critic": True, "blended": 1.0}
+    report = finetune.finetune(str(work / "model"), minutes=0.06, **heard)
+    assert "critic" in report["last"]["losses"] and report["blend"] == {"share": 1.0}
+    weights = [load_model(work / "heard" / name).state_dict() for name in ("tuned", "model")]
+    assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
+
+
+def test_worth_is_what_dreams_gain_over_copying(work: Path) -> None:
+    runs = {"voxel": finetune.voxel_runs(2, CONFIG.memory + CONFIG.past, CONFIG.size)}
+    report = finetune.judged(work / "model", runs, work / "judged")["voxel"]
+    mean = sum(report[f"gain_{tick}"] for tick in (1, 8, 32)) / 3
+    assert finetune.gain(work / "model", runs["voxel"]) == pytest.approx(mean, abs=1e-2)
+    others = finetune.voxel_runs(1, CONFIG.memory + CONFIG.past, CONFIG.size, first=1)
+    assert others[0].seed == runs["voxel"][1].seed != runs["voxel"][0].seed
 
 
 def test_rehearsal_is_recorded_where_no_shards_are_given(tmp_path: Path) -> None:
@@ -134,7 +154,10 @@ def test_fine_tuning_by_adapters(work: Path) -> None:
         str(work / "model"), minutes=0.06, data=str(work / "clips"), out=str(work / "out"), replay_share=0.0, held=0.3,
         judged_windows=1, loop=LOOP, export=False, rank=2,
     )  # fmt: skip
-    folder = work / "out" / "model"
+    folder, share = work / "out" / "model", report["blend"]["share"]
+    whole, scaled = (load_file(place / "adapter.safetensors") for place in (work / "out" / "tuned", folder))
+    for name, part in whole.items():
+        assert torch.equal(scaled[name], share * part if ".lora_B." in name else part), name
     assert report["rank"] == 2 and (folder / "adapter.safetensors").stat().st_size < (folder / STUDENT).stat().st_size
     old, new = (load_model(place).state_dict() for place in (work / "model", folder))
     assert old.keys() == new.keys()
