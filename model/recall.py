@@ -18,6 +18,7 @@ import numpy as np
 from reverie.model.actions import ACTION_INDEX, CAMERA_SCALE
 
 SWINGS = tuple(ACTION_INDEX[name] for name in ("attack", "use"))
+PLACES = ACTION_INDEX["use"]
 CHANGES = tuple(ACTION_INDEX[name] for name in ("swapHands", "drop", *(f"hotbar.{slot}" for slot in range(1, 10))))
 POSE_DIM, WAY_DIM, PACE_DIM = 5, 6, 4
 KEEP_DEGREES, KEEP_METRES, KEEP_TICKS = 25.0, 1.5, 100
@@ -35,6 +36,10 @@ LEAST = 0.05
 """A view that shows less than this share of the frame is no help."""
 REST_TICKS = 8
 """Ticks after which hands that have hit or placed something are at rest again (measured in Luanti: 6 or 7)."""
+NEVER = 2**31
+"""Ticks since something was placed, where nothing has been."""
+STANDS_DEGREES, STANDS_METRES = 0.3, 0.02
+"""Whose eye turns and travels less in a tick stands still."""
 NOSE = 0.05
 """Metres in front of the eye before which nothing is seen."""
 
@@ -70,6 +75,22 @@ def rested(ticks: np.ndarray, action: np.ndarray) -> np.ndarray:
     swings, changes = (action[:, list(buttons)].any(axis=1) for buttons in (SWINGS, CHANGES))
     later = np.where(swings, 0, np.minimum(ticks + 1, REST_TICKS))
     return np.where(changes, REST_TICKS, later).astype(ticks.dtype)
+
+
+def placed(ticks: np.ndarray, action: np.ndarray) -> np.ndarray:
+    """Ticks since something was placed, or may have been [b]: those before, up to NEVER, and `action` [b, 25]."""
+    return np.where(action[:, PLACES] > 0, 0, np.minimum(ticks + 1, NEVER)).astype(ticks.dtype)
+
+
+def trusted(ages: np.ndarray, placed: np.ndarray, turn: np.ndarray, travelled: np.ndarray) -> np.ndarray:
+    """`ages` [b, k] of earlier views, below zero for those that are of no use now, too.
+
+    A view from before something was placed, `placed` [b] ticks ago, shows what has been there. Who stands still, by
+    `turn` [b, 2] in degrees and metres `travelled` [b] in a tick, has all that counts in the frame before, and would
+    see the new thing vanish; who moves needs earlier views more than that.
+    """
+    stands = (np.abs(turn).max(axis=1) < STANDS_DEGREES) & (travelled < STANDS_METRES)
+    return np.where(stands[:, None] & (ages > placed[:, None]), -1, ages)
 
 
 def camera_motion(eye: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -54,6 +54,8 @@ class DreamState:
     """uint8 [b, h, w, 3]: the newest frame in which the hands were at rest."""
     rested: np.ndarray
     """int64 [b]: for how many ticks they are, as in `reverie.model.recall.rested`."""
+    placed: np.ndarray
+    """int64 [b]: ticks since something was placed, as in `reverie.model.recall.placed`."""
     pace: np.ndarray
     """float32 [b, 4], as in `reverie.model.recall`: how the eye moved in the last tick, by the model."""
     kept: np.ndarray
@@ -199,7 +201,7 @@ class DreamWorld:
         values["kept"] = self._unpack_views(arrays.get("kept"), values["kept_ages"] >= 0)
         if set(arrays) != set(values):
             raise SaveError("save: holds arrays that no dream has")
-        least = min(values[name][0] for name in ("ticks", "seeds", "rested"))
+        least = min(values[name][0] for name in ("ticks", "seeds", "rested", "placed"))
         if least < 0 or abs(values["pose"][0, PITCH]) > MAX_PITCH:
             raise SaveError("save: the dream's tick, seed, rest or pitch is out of range")
         return DreamState(**values)
@@ -294,7 +296,8 @@ class DreamWorld:
         """For each dream the earlier view [b, h, w, 3] that helps with what comes into sight, and the way from it."""
         rows = np.arange(len(turn))
         field = self.config.field_of_view
-        slots = recall.choose(state.kept_poses, state.kept_ages, state.pose, turn, self._size, field)
+        ages = recall.trusted(state.kept_ages, state.placed, turn, np.linalg.norm(state.pace[:, 1:], axis=1))
+        slots = recall.choose(state.kept_poses, ages, state.pose, turn, self._size, field)
         way = recall.way(state.kept_poses[rows, slots], state.pose) * (slots >= 0)[:, None]
         views = [state.kept[row, slot] if slot >= 0 else state.past[row, 0] for row, slot in zip(rows, slots)]
         return np.stack(views), way.astype(np.float32)
@@ -343,6 +346,7 @@ class DreamWorld:
             last_action=actions,
             rest=np.where(swinging, state.rest, frames),
             rested=rested,
+            placed=recall.placed(state.placed, actions),
             pace=recall.pace(turn, travel),
             kept_ages=np.where(state.kept_ages >= 0, state.kept_ages + 1, state.kept_ages),
             ticks=state.ticks + 1,
@@ -372,6 +376,7 @@ class DreamWorld:
             last_action=np.zeros((1, ACTION_DIM), np.float32),
             rest=frame[None].copy(),
             rested=np.full(1, recall.REST_TICKS, np.int64),
+            placed=np.full(1, recall.NEVER, np.int64),
             pace=np.zeros((1, recall.PACE_DIM), np.float32),
             kept=np.full((1, slots), None, object),
             kept_poses=np.zeros((1, slots, recall.POSE_DIM), np.float32),

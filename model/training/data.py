@@ -109,6 +109,7 @@ class KeyViews:
         self.poses = recall.level_poses(np.asarray(shard.columns["eye"][: shard.rows], np.float64))
         edited = np.asarray(shard.columns["edited"][: shard.rows])
         self.resting = np.arange(shard.rows)
+        self.placed = np.full(shard.rows, recall.NEVER)
         actions = np.asarray(shard.columns["actions"][: shard.rows])
         changes: list[int] = []
         rest = np.full(1, recall.REST_TICKS)
@@ -117,6 +118,8 @@ class KeyViews:
         for row, pose in enumerate(self.poses):
             fresh = row == shard.starts[row]
             rest = np.full(1, recall.REST_TICKS) if fresh else recall.rested(rest, actions[row - 1 : row])
+            if not fresh:
+                self.placed[row] = recall.placed(self.placed[row - 1 : row], actions[row - 1 : row])[0]
             if rest[0] < recall.REST_TICKS:
                 self.resting[row] = self.resting[row - 1]
             if fresh or edited[row]:  # nobody knows what of the old views still holds
@@ -268,6 +271,8 @@ class ShardSet:
         poses = views.poses[before]
         ages = np.where(bank >= 0, before[:, None] - bank, -1)
         keys = views.poses[bank.clip(0)]
+        travelled = np.linalg.norm(poses[:, :3] - views.poses[(before - 1).clip(0), :3], axis=1)
+        ages = recall.trusted(ages, views.placed[before], turn, travelled)
         slots = recall.choose(keys, ages, poses, turn, shard.size, self.config.field_of_view)
         chosen = bank[np.arange(len(before)), slots]
         way = recall.way(views.poses[chosen.clip(0)], poses)
