@@ -200,7 +200,7 @@ def build_parser() -> Parser:
     )  # fmt: skip
     train.add_argument("--held", type=share, default=0.1, help="finetune: map seeds kept for judging (default: 0.1)")
     train.add_argument(
-        "--rate", type=share, help="of the learning rates that fresh weights have (default: 1; finetune: 0.4)"
+        "--rate", type=share, help="of the learning rates that fresh weights have (default: 1; finetune: 0.15)"
     )
     train.add_argument(
         "--low-rank", type=whole(0), default=0, metavar="R", help="finetune: train adapters of rank R alone"

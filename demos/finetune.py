@@ -52,6 +52,8 @@ FIGURES: tuple[str, ...] = (
 BEFORE, REPORT, TABLE, TUNED = "before.json", "report.json", "report.md", "tuned"
 BLENDS: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
 """Shares of the new weights among which that is chosen that goes into the model."""
+CHOOSING, ENOUGH = 0.1, 10
+"""Share of the recordings, of so many at least, that are not learned from either: the share is chosen by them."""
 
 
 def rows_in(folder: Path) -> int:
@@ -149,7 +151,7 @@ def finetune(
     replay_share: float = 0.25,
     held: float = 0.1,
     judged_windows: int = 16,
-    rate: float = 0.4,
+    rate: float = 0.15,
     rank: int = 0,
     keep_screen: bool = False,
     critic: bool = False,
@@ -164,9 +166,9 @@ def finetune(
     a `rank` only low-rank adapters learn (`reverie.model.training.lora`), which are merged in the end. Where hand and
     hotbar are on the screen is found in the recordings, unless `keep_screen`: the model has known this game before.
     A `critic` of long dreams asks for sharper ones; it has to learn first and pays only in runs of an hour and more.
-    The new weights' share in the model's is `blended`; without one it is chosen by dreams of recordings and voxel
-    worlds that are not among those that the report is about. `out/tuned` has the new weights alone.
-    `out/report.json` and `report.md` have the figures before and after. Under `torchrun` several processes train, the
+    The new weights' share in the model's is `blended`; without one it is chosen by dreams of voxel worlds and of
+    recordings that the report is not about, nor learned from if there are ENOUGH. `out/tuned` has the new weights
+    alone. `out/report.json` and `report.md` have the figures before and after. Under `torchrun` several processes train, the
     first does the rest, and the others return nothing. Raises ReverieError.
     """
     start, target, processes = model_folder(model), Path(out), Processes(choose_device())
@@ -176,6 +178,8 @@ def finetune(
     paths = recordings(Path(data))
     kept = held_out(paths, held)
     seen = [path for path in paths if path not in kept]
+    asked = held_out(seen, CHOOSING) if blended is None and len(seen) >= ENOUGH else set()
+    seen = [path for path in seen if path not in asked]
     if not seen:
         raise ClipError(f"{data}: holds no recording (NAME.mp4 and NAME.jsonl) to learn from")
     own, replayed = target / "data", target / "replay"
@@ -208,22 +212,27 @@ def finetune(
     tuned = target / TUNED
     shutil.copytree(folder, tuned, dirs_exist_ok=True)
     if blended is None:
-        asked: dict[str, list[TrueRun]] = {}
+        tried: dict[str, list[TrueRun]] = {}
         if replay_share:
-            asked["voxel"] = voxel_runs(judged_windows, context, config.size, first=judged_windows)
+            tried["voxel"] = voxel_runs(judged_windows, context, config.size, first=judged_windows)
         if replay_share < 1:
-            asked["clips"] = recorded_runs(data, judged_windows, seed, context, config.size, held, seen=True)
-        share = choose_blend(start, tuned, folder, asked, replay_share)
+            tried["clips"] = recorded_runs(data, judged_windows, seed, context, config.size, only=asked or seen)
+        share = choose_blend(start, tuned, folder, tried, replay_share)
     else:
         share = {"share": blended}
         blend(start, tuned, blended, folder)
+    groups = groups_of(paths)
+
+    def names(chosen: set[Path]) -> list[str]:
+        return sorted({groups[path] for path in chosen})
+
     rows, rehearsed = rows_in(own), rows_in(replayed) if replay_share else 0
     after = judged(folder, runs, target / "after")
     report: dict[str, Any] = {
         "from": model, "model": str(folder), "rank": rank or None, "minutes": minutes, "machine": machine(),
         "clips": len(seen), "ticks": rows, "rehearsed_ticks": rehearsed,
         "rehearsed_share": round(rehearsed / (rows + rehearsed), 3), "blend": share,
-        "held": sorted({groups_of(paths)[path] for path in kept}), "before": before, "after": after,
+        "held": names(kept), "chosen_by": names(asked), "before": before, "after": after,
         "change": _changes(before, after), "last": last_record(target / "distill"),
     }  # fmt: skip
     (target / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")

@@ -148,12 +148,15 @@ def test_adapters_learn_little_and_are_merged() -> None:
     torch.testing.assert_close(merged.state_dict()["blocks.0.mlp.0.weight"], before + 2 * 0.1 * 0.1)
 
 
-def test_fine_tuning_by_adapters(work: Path) -> None:
+def test_fine_tuning_by_adapters(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("peft")
+    monkeypatch.setattr(finetune, "ENOUGH", 2)
     report = finetune.finetune(
         str(work / "model"), minutes=0.06, data=str(work / "clips"), out=str(work / "out"), replay_share=0.0, held=0.3,
         judged_windows=1, loop=LOOP, export=False, rank=2,
     )  # fmt: skip
+    assert report["clips"] == 1 and len(report["held"]) == len(report["chosen_by"]) == 1
+    assert report["held"] != report["chosen_by"]
     folder, share = work / "out" / "model", report["blend"]["share"]
     whole, scaled = (load_file(place / "adapter.safetensors") for place in (work / "out" / "tuned", folder))
     for name, part in whole.items():

@@ -29,17 +29,18 @@ def recorded_runs(
     map_seeds: Collection[int] = (),
     horizon: int = HORIZON,
     late: bool = False,
-    seen: bool = False,
+    only: Collection[Path] | None = None,
 ) -> list[TrueRun]:
     """`count` windows (fewer, if there are no more) of the recordings in `folder`, at random.
 
-    With `held` only of the recordings that `held_out` keeps from training, or, `seen`, of the others; with `map_seeds`
-    only of these. Each goes `horizon` ticks on after `context` frames; those with ticks of the wrong length do not
+    With `held` only of the recordings that `held_out` keeps from training, with `map_seeds` or `only` just
+    of these. Each goes `horizon` ticks on after `context` frames; those with ticks of the wrong length do not
     count unless `late`. Broken ones are named in a warning and left out. Raises ClipError.
     """
     texts = [path.with_suffix(".jsonl") for path in recordings(Path(folder))]
     kept = set(texts) if held is None else held_out(texts, held)
-    kept = set(texts) - kept if seen and held is not None else kept
+    if only is not None:
+        kept &= {path.with_suffix(".jsonl") for path in only}
     lengths = {text: _lines(text) for text in texts if text in kept and (not map_seeds or seed_of(text) in map_seeds)}
     span = context + horizon
     usable = [text for text, lines in lengths.items() if lines >= span]
