@@ -168,8 +168,8 @@ def finetune(
     A `critic` of long dreams asks for sharper ones; it has to learn first and pays only in runs of an hour and more.
     The new weights' share in the model's is `blended`; without one it is chosen by dreams of voxel worlds and of
     recordings that the report is not about, nor learned from if there are ENOUGH. `out/tuned` has the new weights
-    alone. `out/report.json` and `report.md` have the figures before and after. Under `torchrun` several processes train, the
-    first does the rest, and the others return nothing. Raises ReverieError.
+    alone. `out/report.json` and `report.md` have the figures before and after. Under `torchrun` several processes
+    train, the first does the rest, and the others return nothing. Raises ReverieError.
     """
     start, target, processes = model_folder(model), Path(out), Processes(choose_device())
     config = load_config(start)
