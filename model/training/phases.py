@@ -104,7 +104,10 @@ def train_phase(
     _learn_screen(model, shards, screens, seed)
     if rank:
         add_adapters(model, rank)
-    batches = shards.batches(rng, loop.batch * loop.ahead, loop.ticks, loop.cold, own_views=False, loaders=loop.loaders)
+    batches = shards.batches(
+        rng, loop.batch * loop.ahead, loop.ticks, loop.cold, own_views=False, loaders=loop.loaders,
+        ahead=1 if loop.ahead > 1 else 2,
+    )  # fmt: skip
 
     def prepare(model: WorldModel, batch: Batch, generator: torch.Generator) -> Sequence[Batch | Lesson]:
         if phase == "dynamics":
