@@ -265,12 +265,14 @@ class DreamWorld:
         """The last pass's outputs, and the turns [b, 2] that the cameras really make."""
         b, pitch = len(actions), state.pose[:, PITCH]
         turn = self._turn(state, actions)
-        key, way = self._recall(state, turn)
-        comes_back = (way[:, 0] > 0) & (state.rested >= recall.REST_TICKS)
+        vain = recall.in_vain(actions, state.last_action, state.pace)
+        still = recall.stands(turn, np.linalg.norm(state.pace[:, 1:], axis=1))
+        key, way = self._recall(state, turn, still)
+        comes_back = (way[:, 0] > 0) & recall.screen_returns(state.rested, still)
         rest = np.where(comes_back[:, None, None, None], key, state.rest)
         inputs = {
             "past": state.past, "keys": state.keys, "values": state.values, "ages": state.ages,
-            "action": actions, "last_action": state.last_action, "turn": turn, "pitch": pitch,
+            "action": np.where(vain, 0, actions), "last_action": np.where(vain, 0, state.last_action), "turn": turn, "pitch": pitch,
             "key": key, "way": way, "rest": rest, "pace": state.pace,
         }  # fmt: skip
         out: dict[str, np.ndarray] = {}
@@ -292,14 +294,17 @@ class DreamWorld:
         turn[:, 0] = np.clip(pitch + turn[:, 0], -MAX_PITCH, MAX_PITCH) - pitch
         return turn
 
-    def _recall(self, state: DreamState, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _recall(self, state: DreamState, turn: np.ndarray, still: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For each dream the earlier view [b, h, w, 3] that helps with what comes into sight, and the way from it."""
         rows = np.arange(len(turn))
         field = self.config.field_of_view
-        ages = recall.trusted(state.kept_ages, state.placed, turn, np.linalg.norm(state.pace[:, 1:], axis=1))
+        ages = recall.trusted(state.kept_ages, state.placed, still)
         slots = recall.choose(state.kept_poses, ages, state.pose, turn, self._size, field)
         way = recall.way(state.kept_poses[rows, slots], state.pose) * (slots >= 0)[:, None]
         views = [state.kept[row, slot] if slot >= 0 else state.past[row, 0] for row, slot in zip(rows, slots)]
+        same = still & (state.rested >= recall.STEADY_TICKS)
+        way = np.where(same[:, None], recall.way(state.pose, state.pose), way)
+        views = [state.past[row, 0] if same[row] else views[row] for row in rows]
         return np.stack(views), way.astype(np.float32)
 
     def _keep(self, state: DreamState, rows: np.ndarray) -> DreamState:
@@ -375,7 +380,7 @@ class DreamWorld:
             pose=np.array([[0.0, 0.0, 0.0, 0.0, pitch]], np.float32),
             last_action=np.zeros((1, ACTION_DIM), np.float32),
             rest=frame[None].copy(),
-            rested=np.full(1, recall.REST_TICKS, np.int64),
+            rested=np.full(1, recall.STEADY_TICKS, np.int64),
             placed=np.full(1, recall.NEVER, np.int64),
             pace=np.zeros((1, recall.PACE_DIM), np.float32),
             kept=np.full((1, slots), None, object),
