@@ -53,7 +53,7 @@ class DreamState:
     rest: np.ndarray
     """uint8 [b, h, w, 3]: the newest frame in which the hands were at rest."""
     rested: np.ndarray
-    """int64 [b]: for how many ticks they are, as in `reverie.model.recall.rested`."""
+    """int64 [b]: for how many ticks they have not swung, as in `reverie.model.recall.rested`."""
     placed: np.ndarray
     """int64 [b]: ticks since something was placed, as in `reverie.model.recall.placed`."""
     pace: np.ndarray
@@ -265,14 +265,14 @@ class DreamWorld:
         """The last pass's outputs, and the turns [b, 2] that the cameras really make."""
         b, pitch = len(actions), state.pose[:, PITCH]
         turn = self._turn(state, actions)
-        vain = recall.in_vain(actions, state.last_action, state.pace)
         still = recall.stands(turn, np.linalg.norm(state.pace[:, 1:], axis=1))
         key, way = self._recall(state, turn, still)
-        comes_back = (way[:, 0] > 0) & recall.screen_returns(state.rested, still)
+        obeyed, last_action = self._obeyed(state, actions, still)
+        comes_back = (way[:, 0] > 0) & (state.rested >= recall.REST_TICKS)
         rest = np.where(comes_back[:, None, None, None], key, state.rest)
         inputs = {
             "past": state.past, "keys": state.keys, "values": state.values, "ages": state.ages,
-            "action": np.where(vain, 0, actions), "last_action": np.where(vain, 0, state.last_action), "turn": turn, "pitch": pitch,
+            "action": obeyed, "last_action": last_action, "turn": turn, "pitch": pitch,
             "key": key, "way": way, "rest": rest, "pace": state.pace,
         }  # fmt: skip
         out: dict[str, np.ndarray] = {}
@@ -294,17 +294,31 @@ class DreamWorld:
         turn[:, 0] = np.clip(pitch + turn[:, 0], -MAX_PITCH, MAX_PITCH) - pitch
         return turn
 
+    @staticmethod
+    def _obeyed(state: DreamState, actions: np.ndarray, still: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the network is told of `actions` [b, 25] and of those before, for eyes that stand `still` [b] or not.
+
+        Not the keys by which somebody walks against a wall in vain: nobody is carried through it, nor creeps.
+        """
+        stuck = still & (state.rested >= recall.REST_TICKS) & recall.in_vain(actions, state.last_action, state.pace)
+        told = np.ones_like(actions)
+        told[:, list(recall.WALKS)] = ~stuck[:, None]
+        return actions * told, state.last_action * told
+
     def _recall(self, state: DreamState, turn: np.ndarray, still: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each dream the earlier view [b, h, w, 3] that helps with what comes into sight, and the way from it."""
+        """For each dream the earlier view [b, h, w, 3] that helps with what comes into sight, and the way from it.
+
+        Who stands `still` [b] with steady hands gets the newest frame itself: what stays is not to be drawn anew.
+        """
         rows = np.arange(len(turn))
         field = self.config.field_of_view
         ages = recall.trusted(state.kept_ages, state.placed, still)
         slots = recall.choose(state.kept_poses, ages, state.pose, turn, self._size, field)
-        way = recall.way(state.kept_poses[rows, slots], state.pose) * (slots >= 0)[:, None]
-        views = [state.kept[row, slot] if slot >= 0 else state.past[row, 0] for row, slot in zip(rows, slots)]
-        same = still & (state.rested >= recall.STEADY_TICKS)
-        way = np.where(same[:, None], recall.way(state.pose, state.pose), way)
-        views = [state.past[row, 0] if same[row] else views[row] for row in rows]
+        stays = still & (state.rested >= recall.STEADY_TICKS)
+        older = (slots >= 0) & ~stays
+        poses = np.where(stays[:, None], state.pose, state.kept_poses[rows, slots])
+        way = recall.way(poses, state.pose) * (stays | older)[:, None]
+        views = [state.kept[row, slot] if older[row] else state.past[row, 0] for row, slot in zip(rows, slots)]
         return np.stack(views), way.astype(np.float32)
 
     def _keep(self, state: DreamState, rows: np.ndarray) -> DreamState:

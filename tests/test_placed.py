@@ -10,7 +10,7 @@ import torch
 from fake_shard import write_rows
 
 from reverie.model.config import preset
-from reverie.model.recall import NEVER, placed, trusted
+from reverie.model.recall import NEVER, STEADY_TICKS, placed, stands, trusted
 from reverie.model.torch_backend import TorchBackend
 from reverie.model.training.data import KeyViews, ShardSet
 from reverie.model.world_model import WorldModel
@@ -36,7 +36,8 @@ def start(world: DreamWorld) -> DreamState:
 
 def known_views(world: DreamWorld, state: DreamState, action: Action = WAIT) -> bool:
     """Whether the next frame, after `action`, is given an earlier view."""
-    _, way = world._recall(state, world._turn(state, action.to_vector()[None]))
+    turn = world._turn(state, action.to_vector()[None])
+    _, way = world._recall(state, turn, stands(turn, np.linalg.norm(state.pace[:, 1:], axis=1)))
     return bool(way[0, 0])
 
 
@@ -48,12 +49,12 @@ def test_ticks_are_counted_since_something_was_placed() -> None:
 def test_older_views_are_not_trusted_by_those_who_stand_still() -> None:
     ages = np.array([[-1.0, 0.0, 4.0, 5.0]] * 4)
     turn, travelled = np.array([[0, 0], [0.2, -0.2], [0, -2.0], [0, 0]]), np.array([0.0, 0.01, 0.0, 0.1])
-    found = trusted(ages, np.array([4, NEVER, 4, 4]), turn, travelled)
+    found = trusted(ages, np.array([4, NEVER, 4, 4]), stands(turn, travelled))
     assert found.tolist() == [[-1, 0, 4, -1], *ages[1:].tolist()]
 
 
 def test_a_dream_does_not_look_at_what_was_there_before(world: DreamWorld) -> None:
-    state = replace(world.step(start(world), WAIT), pace=STANDS)
+    state = replace(world.step(start(world), WAIT), pace=STANDS, rested=np.full(1, STEADY_TICKS - 3))
     assert known_views(world, state)
     hit, put = (replace(world.step(state, action), pace=STANDS) for action in (HIT, PLACE))
     assert known_views(world, hit) and not known_views(world, put)

@@ -11,7 +11,7 @@ from fake_shard import write_rows
 
 from reverie.model.actions import ACTION_DIM
 from reverie.model.config import preset
-from reverie.model.recall import REST_TICKS, rested
+from reverie.model.recall import REST_TICKS, STEADY_TICKS, rested
 from reverie.model.torch_backend import TorchBackend
 from reverie.model.training.data import Batch, KeyViews, ShardSet, resting, ticks_of
 from reverie.model.training.rollout import conditions, dream
@@ -60,11 +60,11 @@ def shards(folder) -> ShardSet:
 
 
 def test_hands_rest_some_ticks_after_they_did_something() -> None:
-    ticks = np.array([REST_TICKS, REST_TICKS, 3, 3], np.int64)
+    ticks = np.array([STEADY_TICKS, STEADY_TICKS, 3, 3], np.int64)
     vectors = np.stack([action.to_vector() for action in (WALK, HIT, WALK, CHOOSE)])
     later = rested(ticks, vectors)
-    assert later.tolist() == [REST_TICKS, 0, 4, REST_TICKS] and later.dtype == ticks.dtype
-    assert rested(ticks, np.zeros((4, ACTION_DIM), np.float32)).max() == REST_TICKS, "it does not count for ever"
+    assert later.tolist() == [STEADY_TICKS, 0, 4, STEADY_TICKS] and later.dtype == ticks.dtype
+    assert rested(ticks, np.zeros((4, ACTION_DIM), np.float32)).max() == STEADY_TICKS, "it does not count for ever"
 
 
 def test_a_dream_keeps_the_newest_frame_with_hands_at_rest(world: DreamWorld) -> None:

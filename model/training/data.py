@@ -272,7 +272,7 @@ class ShardSet:
         ages = np.where(bank >= 0, before[:, None] - bank, -1)
         keys = views.poses[bank.clip(0)]
         travelled = np.linalg.norm(poses[:, :3] - views.poses[(before - 1).clip(0), :3], axis=1)
-        ages = recall.trusted(ages, views.placed[before], turn, travelled)
+        ages = recall.trusted(ages, views.placed[before], recall.stands(turn, travelled))
         slots = recall.choose(keys, ages, poses, turn, shard.size, self.config.field_of_view)
         chosen = bank[np.arange(len(before)), slots]
         way = recall.way(views.poses[chosen.clip(0)], poses)
