@@ -123,6 +123,23 @@ def dash(mind: Mind) -> Behaviour:
         yield mind.do(steer=True, forward=True, sprint=sprint)
 
 
+def lean(mind: Mind) -> Behaviour:
+    """Walks on with the keys held until long after something has stopped it; then turns away, or jumps."""
+    keys = {"forward": True, "sprint": mind.chance(0.3)}
+    if mind.chance(0.15):
+        keys = {str(mind.rng.choice(("left", "right", "back"))): True}
+    steer, patience, held_up = mind.chance(0.5), mind.ticks(0.3, 2.5), 0
+    for _ in range(mind.ticks(1.0, 6.0)):
+        yield mind.do(steer=steer, **keys)
+        held_up += bool(mind.senses.blocked)
+        if held_up > patience:
+            break
+    if mind.senses.blocked and mind.chance(0.3):
+        yield from rest(mind, mind.ticks(0.1, 0.6), jump=True, **keys)
+    mind.look_to_pitch(mind.rng.normal(7.0, 6.0), mind.side() * mind.rng.uniform(20.0, 150.0))
+    yield from finish_look(mind, **(keys if mind.chance(0.5) else {}))
+
+
 def creep(mind: Mind) -> Behaviour:
     """Sneaks about, which lowers the eye, and stops at edges."""
     way = str(mind.rng.choice(("forward", "back", "left", "right"), p=(0.55, 0.15, 0.15, 0.15)))

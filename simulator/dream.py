@@ -56,6 +56,8 @@ class DreamState:
     """int64 [b]: for how many ticks they have not swung, as in `reverie.model.recall.rested`."""
     placed: np.ndarray
     """int64 [b]: ticks since something was placed, as in `reverie.model.recall.placed`."""
+    leaned: np.ndarray
+    """float32 [b]: degrees that the eye has turned (yaw) since keys to walk by have led nowhere."""
     pace: np.ndarray
     """float32 [b, 4], as in `reverie.model.recall`: how the eye moved in the last tick, by the model."""
     kept: np.ndarray
@@ -265,14 +267,14 @@ class DreamWorld:
         """The last pass's outputs, and the turns [b, 2] that the cameras really make."""
         b, pitch = len(actions), state.pose[:, PITCH]
         turn = self._turn(state, actions)
-        still = recall.stands(turn, np.linalg.norm(state.pace[:, 1:], axis=1))
-        key, way = self._recall(state, turn, still)
-        obeyed, last_action = self._obeyed(state, actions, still)
+        key, way = self._recall(state, turn)
+        told = np.ones_like(actions)
+        told[:, list(recall.WALKS)] = ~self._stuck(state, actions, turn)[:, None]
         comes_back = (way[:, 0] > 0) & (state.rested >= recall.REST_TICKS)
         rest = np.where(comes_back[:, None, None, None], key, state.rest)
         inputs = {
             "past": state.past, "keys": state.keys, "values": state.values, "ages": state.ages,
-            "action": obeyed, "last_action": last_action, "turn": turn, "pitch": pitch,
+            "action": actions * told, "last_action": state.last_action * told, "turn": turn, "pitch": pitch,
             "key": key, "way": way, "rest": rest, "pace": state.pace,
         }  # fmt: skip
         out: dict[str, np.ndarray] = {}
@@ -295,23 +297,23 @@ class DreamWorld:
         return turn
 
     @staticmethod
-    def _obeyed(state: DreamState, actions: np.ndarray, still: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the network is told of `actions` [b, 25] and of those before, for eyes that stand `still` [b] or not.
+    def _stuck(state: DreamState, actions: np.ndarray, turn: np.ndarray) -> np.ndarray:
+        """Who walks against something in vain [b]; the network is not told by which keys, and carries nobody through.
 
-        Not the keys by which somebody walks against a wall in vain: nobody is carried through it, nor creeps.
+        Until the hands do something, other keys are held, or the eye has turned away from it.
         """
-        stuck = still & (state.rested >= recall.REST_TICKS) & recall.in_vain(actions, state.last_action, state.pace)
-        told = np.ones_like(actions)
-        told[:, list(recall.WALKS)] = ~stuck[:, None]
-        return actions * told, state.last_action * told
+        leaning = np.abs(state.leaned + turn[:, 1]) < recall.LEAN_DEGREES
+        at_rest = state.rested >= recall.REST_TICKS
+        return leaning & at_rest & recall.in_vain(actions, state.last_action, state.pace)
 
-    def _recall(self, state: DreamState, turn: np.ndarray, still: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _recall(self, state: DreamState, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For each dream the earlier view [b, h, w, 3] that helps with what comes into sight, and the way from it.
 
-        Who stands `still` [b] with steady hands gets the newest frame itself: what stays is not to be drawn anew.
+        Who stands still with steady hands gets the newest frame itself: what stays is not to be drawn anew.
         """
         rows = np.arange(len(turn))
         field = self.config.field_of_view
+        still = recall.stands(turn, np.linalg.norm(state.pace[:, 1:], axis=1))
         ages = recall.trusted(state.kept_ages, state.placed, still)
         slots = recall.choose(state.kept_poses, ages, state.pose, turn, self._size, field)
         stays = still & (state.rested >= recall.STEADY_TICKS)
@@ -366,6 +368,7 @@ class DreamWorld:
             rest=np.where(swinging, state.rest, frames),
             rested=rested,
             placed=recall.placed(state.placed, actions),
+            leaned=np.where(self._stuck(state, actions, turn), state.leaned + turn[:, 1], 0).astype(np.float32),
             pace=recall.pace(turn, travel),
             kept_ages=np.where(state.kept_ages >= 0, state.kept_ages + 1, state.kept_ages),
             ticks=state.ticks + 1,
@@ -396,6 +399,7 @@ class DreamWorld:
             rest=frame[None].copy(),
             rested=np.full(1, recall.STEADY_TICKS, np.int64),
             placed=np.full(1, recall.NEVER, np.int64),
+            leaned=np.zeros(1, np.float32),
             pace=np.zeros((1, recall.PACE_DIM), np.float32),
             kept=np.full((1, slots), None, object),
             kept_poses=np.zeros((1, slots, recall.POSE_DIM), np.float32),

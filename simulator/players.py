@@ -141,6 +141,14 @@ def fidget(mind: Mind) -> Iterator[Action]:
             yield from _one_of(mind, FIDGETS)
 
 
+def stubborn(mind: Mind) -> Iterator[Action]:
+    """Walks straight on and leans on whatever is in the way, before it turns or jumps: what careful walkers avoid."""
+    while True:
+        yield from do.lean(mind)
+        if mind.chance(0.3):
+            yield from do.rest(mind, mind.ticks(0.1, 0.8))
+
+
 def mixed(mind: Mind) -> Iterator[Action]:
     """One after the other of the others, 5 to 20 s each: what models are trained on."""
     names, weights = list(MIXTURE), list(MIXTURE.values())
@@ -179,6 +187,7 @@ SCRIPTS: dict[str, Callable[[Mind], Iterator[Action]]] = {
     "spinner": spinner,
     "acrobat": acrobat,
     "fidget": fidget,
+    "stubborn": stubborn,
     "mixed": mixed,
 }
 PLAYERS: tuple[str, ...] = tuple(SCRIPTS)

@@ -36,8 +36,7 @@ def start(world: DreamWorld) -> DreamState:
 
 def known_views(world: DreamWorld, state: DreamState, action: Action = WAIT) -> bool:
     """Whether the next frame, after `action`, is given an earlier view."""
-    turn = world._turn(state, action.to_vector()[None])
-    _, way = world._recall(state, turn, stands(turn, np.linalg.norm(state.pace[:, 1:], axis=1)))
+    _, way = world._recall(state, world._turn(state, action.to_vector()[None]))
     return bool(way[0, 0])
 
 

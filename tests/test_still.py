@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.model.actions import ACTION_INDEX
+from reverie.model.actions import ACTION_DIM, ACTION_INDEX
 from reverie.model.config import preset
-from reverie.model.recall import REST_TICKS, STEADY_TICKS, in_vain, stands
+from reverie.model.recall import LEAN_DEGREES, REST_TICKS, STEADY_TICKS, WALKS, in_vain, stands
 from reverie.model.torch_backend import TorchBackend
 from reverie.model.world_model import WorldModel
 from reverie.simulator import Action
@@ -69,18 +69,19 @@ def test_keys_are_in_vain_that_were_held_and_moved_nobody() -> None:
         (WALK, {}, False),
         (WALK, {"pace": FREE}, True),
         (ASIDE, {}, True),
-        (TURN, {}, True),
+        (TURN, {}, False),
+        (TURN, {"leaned": np.full(1, LEAN_DEGREES - 1, np.float32)}, True),
         (WALK, {"rested": np.full(1, REST_TICKS - 1)}, True),
     ],
-    ids=["held up", "moving", "another way", "turning", "digging"],
+    ids=["held up", "moving", "another way", "turning", "turned away", "digging"],
 )
 def test_a_network_is_not_told_them(world: Watched, action: Action, change: dict[str, Any], told: bool) -> None:
     later = world.step(replace(begun(world), **change), action)
     forward = ACTION_INDEX["forward"]
     assert bool(world.given["action"][0, forward]) is told and bool(world.given["last_action"][0, forward]) is told
     assert later.last_action[0, forward] == 1, "they are held all the same"
-    others = np.delete(world.given["action"][0], forward)
-    assert np.array_equal(others, np.delete(action.to_vector(), forward)), "all else is"
+    others = np.array([index for index in range(ACTION_DIM) if index not in WALKS])
+    assert np.array_equal(world.given["action"][0, others], action.to_vector()[others]), "all else is told"
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,19 @@ def test_what_stays_is_the_newest_frame(world: Watched, action: Action, change: 
     assert np.array_equal(world.given["key"][0], newest if same else kept)
     way = world.given["way"][0]
     assert way[0] == 1 and bool(way[2:].any()) is not same
+
+
+def test_it_counts_how_far_one_has_turned_from_what_is_in_the_way(world: Watched) -> None:
+    state, turned = begun(world), []
+    for _ in range(20):
+        state = replace(world.step(state, TURN), pace=HELD_UP)
+        turned.append(float(state.leaned[0]))
+    rest = int(LEAN_DEGREES / 2) - 1
+    assert turned[:rest] == pytest.approx([2.0 * (tick + 1) for tick in range(rest)], abs=1e-4)
+    assert turned[rest] == 0 and turned[rest + 1] == pytest.approx(2.0), "asked once, and not free: it leans anew"
+    assert world.step(state, WAIT).leaned[0] == 0
+    meta, arrays = world.pack(state)
+    assert world.unpack(meta, arrays).leaned[0] == state.leaned[0]
 
 
 def test_dreams_side_by_side_keep_their_own(world: Watched) -> None:
