@@ -152,7 +152,9 @@ def build_parser() -> Parser:
     play.add_argument("--record", metavar="OUT.mp4", help="record from the first frame on")
     play.add_argument("--headless", action="store_true", help="no window: let a player run as fast as it goes")
     play.add_argument("--frames", type=count, help="end after this many frames (headless: 200)")
-    play.add_argument("--player", help="idle, random, explorer, builder, spinner, acrobat, fidget (headless: explorer)")
+    play.add_argument(
+        "--player", help="idle, random, explorer, builder, spinner, acrobat, fidget, stubborn (headless: explorer)"
+    )
     play.add_argument("--actions", metavar="FILE.jsonl", help="play these actions, one JSON object a line")
 
     record = command("record", "Record scripted players in the voxel world as clips.")

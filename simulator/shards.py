@@ -45,8 +45,8 @@ class ShardPlan:
     episode: tuple[int, int] = (192, 448)
     """Shortest and longest episode in ticks."""
     players: tuple[tuple[str, float], ...] = (
-        ("mixed", 0.33), ("explorer", 0.12), ("builder", 0.1), ("spinner", 0.07), ("acrobat", 0.17), ("fidget", 0.17),
-        ("idle", 0.04),
+        ("mixed", 0.28), ("explorer", 0.1), ("builder", 0.09), ("spinner", 0.06), ("acrobat", 0.14), ("fidget", 0.14),
+        ("stubborn", 0.15), ("idle", 0.04),
     )  # fmt: skip
     """Who plays, and how often."""
     edit_every: float = 90.0

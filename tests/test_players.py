@@ -56,6 +56,25 @@ def test_the_builder_changes_blocks(world):
     assert sum(happened[:2].sum() for happened in changes) >= 10
 
 
+def held_up(world, name, seed):
+    """The share of ticks in which a key to walk by was held, as before, and nobody moved."""
+    state, player = world.start("forest", seed), make_player(name, seed)
+    walking, moved = [], []
+    for _ in range(TICKS):
+        action = player.act(world.senses(state))
+        later = world.step(state, action)
+        walking.append(action.forward or action.back or action.left or action.right)
+        moved.append(np.hypot(*(world.pose(later) - world.pose(state))[[0, 2]]) > 0.01)
+        state = later
+    return float(np.mean(np.array(walking[1:]) & np.array(walking[:-1]) & ~np.array(moved[1:])))
+
+
+def test_the_stubborn_lean_on_what_is_in_the_way(world):
+    stubborn, explorer = ([held_up(world, name, seed) for seed in range(4)] for name in ("stubborn", "explorer"))
+    assert np.mean(stubborn) > 0.08 and np.mean(stubborn) > 2 * np.mean(explorer)
+    assert max(stubborn) < 0.7, "it turns away in the end"
+
+
 def test_the_fidget_tries_its_hands_where_it_stands(world):
     runs = [play(world, "fidget", seed) for seed in range(3)]
     assert np.mean([path_length(poses) for poses, _, _ in runs]) < path_length(play(world, "explorer")[0])
