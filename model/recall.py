@@ -41,6 +41,8 @@ STEADY_TICKS = 2 * REST_TICKS
 """Ticks after which an earlier view of the screen has brought them back."""
 NEVER = 2**31
 """Ticks since something was placed, where nothing has been."""
+UNLIKELY = 0.02
+"""What a model gives less of a chance did not happen."""
 STANDS_DEGREES, STANDS_METRES = 0.3, 0.02
 """Whose eye turns and travels less in a tick stands still."""
 STUCK_METRES = 0.005
@@ -84,9 +86,13 @@ def rested(ticks: np.ndarray, action: np.ndarray) -> np.ndarray:
     return np.where(changes, STEADY_TICKS, later).astype(ticks.dtype)
 
 
-def placed(ticks: np.ndarray, action: np.ndarray) -> np.ndarray:
-    """Ticks since something was placed, or may have been [b]: those before, up to NEVER, and `action` [b, 25]."""
-    return np.where(action[:, PLACES] > 0, 0, np.minimum(ticks + 1, NEVER)).astype(ticks.dtype)
+def placed(ticks: np.ndarray, action: np.ndarray, chance: np.ndarray | float = 1.0) -> np.ndarray:
+    """Ticks since something was placed, or may have been [b]: those before, up to NEVER, and `action` [b, 25].
+
+    `chance` [b] is how likely it is that something was placed in this tick.
+    """
+    may_be = (action[:, PLACES] > 0) & (chance >= UNLIKELY)
+    return np.where(may_be, 0, np.minimum(ticks + 1, NEVER)).astype(ticks.dtype)
 
 
 def stands(turn: np.ndarray, travelled: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_PITCH = 90.0
 MAX_SEED = 2**63
+PLACE = EVENTS.index("place")
 PITCH = 4
 """Its place in a pose."""
 ANOTHER_WORLD = 0.5
@@ -352,12 +353,21 @@ class DreamWorld:
         remembered = dataclasses.replace(
             state, keys=keys, values=values, ages=ages.astype(np.float32), events=out["events"]
         )
-        return self._seen(remembered, actions, frames, turn, out["travel"])
+        return self._seen(remembered, actions, frames, turn, out["travel"], out["events"][:, PLACE])
 
     def _seen(
-        self, state: DreamState, actions: np.ndarray, frames: np.ndarray, turn: np.ndarray, travel: np.ndarray
+        self,
+        state: DreamState,
+        actions: np.ndarray,
+        frames: np.ndarray,
+        turn: np.ndarray,
+        travel: np.ndarray,
+        placed: np.ndarray | float = 1.0,
     ) -> DreamState:
-        """The state whose cameras have turned and travelled to see `frames`, with the same memory."""
+        """The state whose cameras have turned and travelled to see `frames`, with the same memory.
+
+        `placed` [b] is how likely it is that something was placed, if *use* was pressed.
+        """
         rested = recall.rested(state.rested, actions)
         swinging = (rested < recall.REST_TICKS)[:, None, None, None]
         later = dataclasses.replace(
@@ -367,7 +377,7 @@ class DreamWorld:
             last_action=actions,
             rest=np.where(swinging, state.rest, frames),
             rested=rested,
-            placed=recall.placed(state.placed, actions),
+            placed=recall.placed(state.placed, actions, placed),
             leaned=np.where(self._stuck(state, actions, turn), state.leaned + turn[:, 1], 0).astype(np.float32),
             pace=recall.pace(turn, travel),
             kept_ages=np.where(state.kept_ages >= 0, state.kept_ages + 1, state.kept_ages),

@@ -17,6 +17,7 @@ from reverie.model.world_model import WorldModel
 from reverie.simulator import Action
 from reverie.simulator.dream import DreamState, DreamWorld
 from reverie.simulator.errors import SaveError
+from reverie.simulator.world import EVENTS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = preset("test")
@@ -43,6 +44,8 @@ def known_views(world: DreamWorld, state: DreamState, action: Action = WAIT) -> 
 def test_ticks_are_counted_since_something_was_placed() -> None:
     vectors = np.stack([action.to_vector() for action in (WAIT, PLACE, HIT, WAIT)])
     assert placed(np.array([3, 3, 0, NEVER]), vectors).tolist() == [4, 0, 1, NEVER]
+    told = placed(np.array([3, 3, 3, 3]), vectors[[0, 1, 1, 2]], np.array([0.9, 0.9, 0.001, 0.9]))
+    assert told.tolist() == [4, 0, 4, 4], "a *use* that places nothing, as the model sees it, does not count"
 
 
 def test_older_views_are_not_trusted_by_those_who_stand_still() -> None:
@@ -61,6 +64,17 @@ def test_a_dream_does_not_look_at_what_was_there_before(world: DreamWorld) -> No
     assert known_views(world, replace(put, pace=STANDS + 0.1)), "and so does who walks"
     assert not known_views(world, replace(world.step(put, WAIT), pace=STANDS)), "the view is as old as it was"
     assert known_views(world, replace(world._keep(put, np.zeros(1, int)), pace=STANDS)), "a new view has seen it"
+
+
+def test_a_use_that_places_nothing_changes_nothing(world: DreamWorld) -> None:
+    state = replace(world.step(start(world), WAIT), pace=STANDS, rested=np.full(1, STEADY_TICKS - 3))
+    run = world._backend.run
+
+    def sees_nothing(inputs):
+        return {**run(inputs), "events": np.zeros((1, len(EVENTS)), np.float32)}
+
+    world._backend.run = sees_nothing
+    assert known_views(world, replace(world.step(state, PLACE), pace=STANDS))
 
 
 def test_a_save_holds_when_it_was(world: DreamWorld) -> None:
