@@ -128,7 +128,7 @@ def open_world(description: Mapping[str, Any]) -> World[Any]:
         from reverie.simulator.voxel.world import VoxelWorld
 
         try:
-            return VoxelWorld(size=_size(description.get("size")))
+            return VoxelWorld(size=_size(description.get("size")), hud=description.get("hud", True) is not False)
         except ValueError as error:
             raise SaveError(f"save: {_one_line(error)}") from error
     if kind == "dream":

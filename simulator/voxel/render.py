@@ -190,7 +190,7 @@ def _texture(mips, block, face, level, u, v, wide_u, wide_v):
 @compiled_fast
 def _trace(
     blocks, kinds, glowing, clearance, top, heights, roofs, glow, any_lamp, mips, cracks, palette, clouds,
-    eye, basis, tx, ty, tz, crack_stage, in_water, fog_end, frame, depth, ids, surfaces, cells,
+    eye, basis, tx, ty, tz, outlined, crack_stage, in_water, fog_end, frame, depth, ids, surfaces, cells,
 ):  # fmt: skip
     h, w, _ = frame.shape
     scale = 2.0 * math.tan(FIELD_OF_VIEW * math.pi / 360.0) / h
@@ -355,7 +355,7 @@ def _trace(
                         palette, heights, roofs, glow, any_lamp, nx, ny, nz, hx, hy, hz, wx, wz, shade
                     )  # fmt: skip
                     r, g, b = r * lr, g * lg, b * lb
-                if aimed:
+                if aimed and outlined:
                     width = max(_OUTLINE_WIDTH, 0.55 * scale * distance)
                     if min(min(u, 1.0 - u), min(v, 1.0 - v)) < width:
                         if r + g + b > 400.0:
@@ -416,7 +416,8 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
     """Draws what `view` sees. `size` is (height, width), multiples of 16.
 
     `blocks` uint8 [256, 64, 256], C-contiguous; `heights` as `column_heights` gives them. Runs on one core without the
-    interpreter's lock, and gives the same bits for the same input.
+    interpreter's lock, and gives the same bits for the same input. `hud` draws the screen layer: hotbar, hand, crosshair
+    and the outline of the target. Cracks belong to the world and are always drawn.
     """
     height, width = size
     frame = np.empty((height, width, 3), np.uint8)
@@ -440,7 +441,7 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
     stage = min(math.ceil(view.crack * CRACK_STAGES), CRACK_STAGES) if view.crack > 0 else 0
     _trace(
         blocks.reshape(-1), _kinds(), GLOW, around.clearance, around.top, *lighting[1:],
-        mip_table(), crack_stages(), palette, cloud_map(), eye, basis, *target, stage, view.eye_in_water,
+        mip_table(), crack_stages(), palette, cloud_map(), eye, basis, *target, hud, stage, view.eye_in_water,
         VIEW_DISTANCE, frame, depth, ids, surfaces, cells,
     )  # fmt: skip
     frame = smooth_edges(frame, depth, surfaces, cells, eye, basis, _pixel_scale(height))

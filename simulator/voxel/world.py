@@ -98,13 +98,17 @@ class VoxelState:
 
 
 class VoxelWorld:
-    """The exact world; see `reverie.simulator.world.World`. Frames are uint8 [h, w, 3] of `size` (h, w)."""
+    """The exact world; see `reverie.simulator.world.World`. Frames are uint8 [h, w, 3] of `size` (h, w).
 
-    def __init__(self, size: tuple[int, int] = (96, 160)) -> None:
+    `hud` draws the screen layer (hotbar, hand, crosshair, outline of the target) into the frames.
+    """
+
+    def __init__(self, size: tuple[int, int] = (96, 160), hud: bool = True) -> None:
         height, width = (operator.index(side) for side in size)
         if height <= 0 or width <= 0 or height % 16 or width % 16:
             raise ValueError(f"size {size!r}: height and width must be positive multiples of 16")
         self._size = (height, width)
+        self._hud = bool(hud)
         self._last: tuple[VoxelState, Rendered] | None = None
 
     @property
@@ -174,10 +178,11 @@ class VoxelWorld:
 
     def frame(self, state: VoxelState) -> np.ndarray:
         """What the player sees: uint8 [h, w, 3], read-only."""
-        frame = state.cache.get(self._size)
+        key = (self._size, self._hud)
+        frame = state.cache.get(key)
         if frame is None:
             frame = _read_only(self._rendered(state).frame)
-            state.cache[self._size] = frame
+            state.cache[key] = frame
         return frame
 
     def tick(self, state: VoxelState) -> int:
@@ -231,7 +236,8 @@ class VoxelWorld:
 
     def describe(self) -> dict[str, Any]:
         """JSON enough to build this world again."""
-        return {"world": "voxel", "size": list(self._size)}
+        described: dict[str, Any] = {"world": "voxel", "size": list(self._size)}
+        return described if self._hud else {**described, "hud": False}
 
     def pack(self, state: VoxelState) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The state as plain JSON and arrays; blocks as their differences from the generated terrain."""
@@ -369,7 +375,7 @@ class VoxelWorld:
         last = self._last
         if last is not None and last[0] is state:
             return last[1]
-        rendered = render(state.blocks, state.heights, _view(state), self._size)
+        rendered = render(state.blocks, state.heights, _view(state), self._size, hud=self._hud)
         self._last = (state, rendered)
         return rendered
 
