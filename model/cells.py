@@ -84,6 +84,19 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
+Slices = tuple[slice, slice, slice]
+
+
+def _overlap(cx: int, cz: int, low: Cell, shape: Cell, heights: tuple[int, int]) -> tuple[Slices, Slices]:
+    """Where a box of cells and a chunk meet: slices of the box, slices of the chunk."""
+    x0, x1 = max(low[0], cx * CHUNK), min(low[0] + shape[0], (cx + 1) * CHUNK)
+    z0, z1 = max(low[2], cz * CHUNK), min(low[2] + shape[2], (cz + 1) * CHUNK)
+    y0, y1 = heights
+    box = slice(x0 - low[0], x1 - low[0]), slice(y0 - low[1], y1 - low[1]), slice(z0 - low[2], z1 - low[2])
+    part = slice(x0 - cx * CHUNK, x1 - cx * CHUNK), slice(y0, y1), slice(z0 - cz * CHUNK, z1 - cz * CHUNK)
+    return box, part
+
+
 _EMPTY = _frozen(np.full((CHUNK, HEIGHT, CHUNK), UNKNOWN, np.uint8))
 
 
@@ -116,13 +129,9 @@ class CellMap:
         for cx in range(low[0] // CHUNK, (x_end - 1) // CHUNK + 1):
             for cz in range(low[2] // CHUNK, (z_end - 1) // CHUNK + 1):
                 chunk = self.chunks.get((cx, cz))
-                if chunk is None:
-                    continue
-                xs = slice(max(low[0], cx * CHUNK), min(x_end, (cx + 1) * CHUNK))
-                zs = slice(max(low[2], cz * CHUNK), min(z_end, (cz + 1) * CHUNK))
-                out[xs.start - low[0] : xs.stop - low[0], y0 - low[1] : y1 - low[1], zs.start - low[2] : zs.stop - low[2]] = (
-                    chunk[xs.start - cx * CHUNK : xs.stop - cx * CHUNK, y0:y1, zs.start - cz * CHUNK : zs.stop - cz * CHUNK]
-                )  # fmt: skip
+                if chunk is not None:
+                    box, part = _overlap(cx, cz, low, shape, (y0, y1))
+                    out[box] = chunk[part]
         return out
 
     def write(self, low: Cell, tokens: np.ndarray, where: np.ndarray | None = None) -> CellMap:
@@ -138,20 +147,11 @@ class CellMap:
         chunks = dict(self.chunks)
         for cx in range(low[0] // CHUNK, (low[0] + sx - 1) // CHUNK + 1):
             for cz in range(low[2] // CHUNK, (low[2] + sz - 1) // CHUNK + 1):
-                xs = slice(max(low[0], cx * CHUNK), min(low[0] + sx, (cx + 1) * CHUNK))
-                zs = slice(max(low[2], cz * CHUNK), min(low[2] + sz, (cz + 1) * CHUNK))
-                source = (
-                    slice(xs.start - low[0], xs.stop - low[0]),
-                    slice(y0 - low[1], y1 - low[1]),
-                    slice(zs.start - low[2], zs.stop - low[2]),
-                )
-                if where is not None and not where[source].any():
+                box, part = _overlap(cx, cz, low, (sx, sy, sz), (y0, y1))
+                if where is not None and not where[box].any():
                     continue
                 chunk = self.chunk((cx, cz)).copy()
-                target = chunk[
-                    xs.start - cx * CHUNK : xs.stop - cx * CHUNK, y0:y1, zs.start - cz * CHUNK : zs.stop - cz * CHUNK
-                ]
-                target[...] = tokens[source] if where is None else np.where(where[source], tokens[source], target)
+                chunk[part] = tokens[box] if where is None else np.where(where[box], tokens[box], chunk[part])
                 chunks[cx, cz] = _frozen(chunk)
         return CellMap(MappingProxyType(chunks))
 

@@ -416,8 +416,8 @@ def render(blocks: np.ndarray, heights: np.ndarray, view: View, size: tuple[int,
     """Draws what `view` sees. `size` is (height, width), multiples of 16.
 
     `blocks` uint8 [256, 64, 256], C-contiguous; `heights` as `column_heights` gives them. Runs on one core without the
-    interpreter's lock, and gives the same bits for the same input. `hud` draws the screen layer: hotbar, hand, crosshair
-    and the outline of the target. Cracks belong to the world and are always drawn.
+    interpreter's lock, and gives the same bits for the same input. `hud` draws the screen layer: hotbar, hand,
+    crosshair and the outline of the target. Cracks belong to the world and are always drawn.
     """
     height, width = size
     frame = np.empty((height, width, 3), np.uint8)
