@@ -1,0 +1,1 @@
+"""Lifting pictures into cells: every pixel chooses the face of a cell that it sees, and all pixels vote."""
