@@ -38,11 +38,13 @@ class Vocabulary:
     """Something behind it can be seen through it."""
     emits: tuple[bool, ...]
     """Lights what is near it at night."""
+    inner: tuple[bool, ...] = ()
+    """Faces between two cells of this token are seen through its holes; none if empty."""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.names) < UNKNOWN or len(set(self.names)) != len(self.names):
             raise ValueError(f"a vocabulary has 1 to {UNKNOWN - 1} different names")
-        for facts in (self.solid, self.see_through, self.emits):
+        for facts in (self.solid, self.see_through, self.emits, self.inner or self.solid):
             if len(facts) != len(self.names):
                 raise ValueError("a vocabulary has each fact once for each name")
 
@@ -70,12 +72,13 @@ class Vocabulary:
             "solid": list(self.solid),
             "see_through": list(self.see_through),
             "emits": list(self.emits),
+            "inner": list(self.inner),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Vocabulary:
         """From JSON. Raises ValueError or KeyError for anything else."""
-        facts = [tuple(bool(value) for value in data[key]) for key in ("solid", "see_through", "emits")]
+        facts = [tuple(bool(value) for value in data[key]) for key in ("solid", "see_through", "emits", "inner")]
         return cls(tuple(str(name) for name in data["names"]), *facts)
 
 
