@@ -216,17 +216,16 @@ def _fill(
 
 @njit(cache=True, nogil=True)
 def look_up(texels, weights, table, out):
-    """out float32 [c, 2 h w]: the weighted sums of rows of `table` float32 [n, c]; texels and weights [2 h w, 8]."""
+    """Fills out float32 [n, c] with the weighted sums of rows of `table` float32 [m, c]; texels and weights [n, 8]."""
     count, taps = texels.shape
     width = table.shape[1]
-    total = np.zeros(width, np.float32)
     for n in range(count):
-        total[:] = 0.0
+        row = out[n]
+        for c in range(width):
+            row[c] = 0.0
         for k in range(taps):
             weight = weights[n, k]
             if weight > 0.0:
-                row = table[texels[n, k]]
+                texel = table[texels[n, k]]
                 for c in range(width):
-                    total[c] += weight * row[c]
-        for c in range(width):
-            out[c, n] = total[c]
+                    row[c] += weight * texel[c]

@@ -6,53 +6,17 @@ what is where, this says how it looks. The U-Net smooths edges and draws what no
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reverie.model.blocks import ConvBlock
-from reverie.model.frame.features import HOUR_FEATURES, NUMBERS, TextureLayout
-
-
-@dataclass(frozen=True, slots=True)
-class FrameConfig:
-    """Sizes of the network."""
-
-    tokens: int
-    entities: int
-    texture: int = 12
-    """Channels of a texel."""
-    kind: int = 8
-    """Channels of what each face of each kind of surface has all over."""
-    light: int = 40
-    shade: int = 24
-    lobes: int = 8
-    """Spherical Gaussians about directions that follow the hour: sun, moon, glow (Wang et al. 2009)."""
-    channels: tuple[int, ...] = (24, 48, 64)
-    """Of the U-Net, from full resolution down."""
-    sky_height: float = 96.0
-    sky_period: float = 256.0
-
-    @property
-    def layout(self) -> TextureLayout:
-        """Where textures are in their table."""
-        return TextureLayout(self.tokens, self.entities, self.sky_height, self.sky_period)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON, the inverse of `from_dict`."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> FrameConfig:
-        """From JSON."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+from reverie.model.frame.config import FrameConfig
+from reverie.model.frame.features import HOUR_FEATURES, NUMBERS
 
 
 class Shader(nn.Module):
-    """Light, air and texture of single pixels: float [b, shade, h, w]. 1x1 convolutions alone."""
+    """Light, air and texture of single pixels: float [b, h, w, shade]. Each pixel and layer is a row of a matrix."""
 
     def __init__(self, config: FrameConfig) -> None:
         super().__init__()
@@ -60,26 +24,26 @@ class Shader(nn.Module):
         self.lobe_direction = nn.Linear(HOUR_FEATURES, 3 * c.lobes)
         self.lobe_sharpness = nn.Parameter(torch.logspace(0, 2.5, c.lobes).log())
         nn.init.normal_(self.lobe_direction.weight, std=0.7)
-        inputs = NUMBERS + c.kind + 3 + HOUR_FEATURES + c.lobes
-        self.light1, self.light2 = nn.Conv2d(inputs, c.light, 1), nn.Conv2d(c.light, c.light, 1)
-        self.gate = nn.Conv2d(c.light, c.texture, 1)
-        self.mix = nn.Conv2d(c.texture + c.light + c.kind, c.shade, 1)
-        self.opacity = nn.Conv2d(c.texture + c.light, 1, 1)
+        self.light1 = nn.Linear(NUMBERS + c.kind, c.light)
+        self.about1 = nn.Linear(3 + HOUR_FEATURES + c.lobes, c.light, bias=False)
+        self.light2 = nn.Linear(c.light, c.light)
+        self.gate = nn.Linear(c.light, c.texture)
+        self.mix = nn.Linear(c.texture + c.light + c.kind, c.shade)
+        self.opacity = nn.Linear(c.texture + c.light, 1)
 
     def forward(self, texture: Tensor, kind: Tensor, numbers: Tensor, rays: Tensor, hour: Tensor) -> Tensor:
-        """`texture` [2 b, c, h, w], `kind` and `numbers` alike, first layers before second ones; `rays` [b, 3, h, w],
-        `hour` [b, 4]."""
-        b, _, h, w = rays.shape
-        toward = F.normalize(self.lobe_direction(hour).view(b, -1, 3), dim=2)
-        facing = torch.einsum("bkc,bchw->bkhw", toward, rays)
-        lobes = torch.exp((facing - 1) * self.lobe_sharpness.exp()[None, :, None, None])
-        about = torch.cat([rays, hour[:, :, None, None].expand(b, hour.shape[1], h, w), lobes], 1)
-        light = F.relu(self.light1(torch.cat([numbers, kind, torch.cat([about, about])], 1)))
+        """`texture`, `kind`, `numbers` [b, h, w, 2, n], by layer; `rays` [b, h, w, 3], `hour` [b, 4]."""
+        b, h, w, _ = rays.shape
+        toward = F.normalize(self.lobe_direction(hour).view(b, 1, -1, 3), dim=3)
+        facing = rays.reshape(b, h * w, 3) @ toward[:, 0].transpose(1, 2)
+        lobes = torch.exp((facing - 1) * self.lobe_sharpness.exp()).view(b, h, w, -1)
+        about = torch.cat([rays, hour[:, None, None].expand(b, h, w, hour.shape[1]), lobes], 3)
+        light = F.relu(self.light1(torch.cat([numbers, kind], 4)) + self.about1(about)[:, :, :, None])
         light = F.relu(self.light2(light))
         lit = texture * (1 + self.gate(light))
-        shade = F.relu(self.mix(torch.cat([lit, light, kind], 1)))
-        opacity = torch.sigmoid(self.opacity(torch.cat([texture[:b], light[:b]], 1)))
-        return shade[:b] * opacity + shade[b:] * (1 - opacity)
+        shade = F.relu(self.mix(torch.cat([lit, light, kind], 4)))
+        opacity = torch.sigmoid(self.opacity(torch.cat([texture[:, :, :, 0], light[:, :, :, 0]], 3)))
+        return shade[:, :, :, 0] * opacity + shade[:, :, :, 1] * (1 - opacity)
 
 
 class FrameNet(nn.Module):
@@ -98,7 +62,7 @@ class FrameNet(nn.Module):
 
     def forward(self, texture: Tensor, kind: Tensor, numbers: Tensor, rays: Tensor, hour: Tensor) -> Tensor:
         """See `Shader.forward`."""
-        shade = self.shader(texture, kind, numbers, rays, hour)
+        shade = self.shader(texture, kind, numbers, rays, hour).permute(0, 3, 1, 2)
         x = F.relu(self.stem(shade))
         skips = []
         for down, block in zip(self.down, self.encoder):
@@ -127,13 +91,7 @@ class FrameModel(nn.Module):
         """float [b, 3, h, w] of batches of `FrameInput`: texels and weights [b, h, w, 2, 8], kinds [b, h, w, 2],
         numbers [b, h, w, 2, n], rays [b, h, w, 3], hour [b, 4]."""
         b, h, w, layers, taps = texels.shape
-
-        def image(x: Tensor) -> Tensor:
-            return x.permute(3, 0, 4, 1, 2).reshape(layers * b, -1, h, w)
-
-        looked = F.embedding_bag(
+        texture = F.embedding_bag(
             texels.reshape(-1, taps), self.textures, per_sample_weights=weights.reshape(-1, taps), mode="sum"
         )
-        texture = image(looked.view(b, h, w, layers, -1))
-        kind = image(F.embedding(kinds, self.kinds))
-        return self.net(texture, kind, image(numbers), rays.permute(0, 3, 1, 2), hour)
+        return self.net(texture.view(b, h, w, layers, -1), F.embedding(kinds, self.kinds), numbers, rays, hour)

@@ -16,8 +16,9 @@ from reverie.model.caster.gbuffer import EntityKind, GBuffer, cast
 from reverie.model.caster.kernel import NO_FACE
 from reverie.model.caster.scene import TokenTables, torus_scene
 from reverie.model.cells import Vocabulary
+from reverie.model.frame.config import FrameConfig
 from reverie.model.frame.features import FrameInput, frame_input
-from reverie.model.frame.network import FrameConfig, FrameModel
+from reverie.model.frame.network import FrameModel
 from reverie.model.training.trainer import autocast
 from reverie.model.training.view_data import View, ViewFile, view_files
 

@@ -1,0 +1,37 @@
+"""The frame model at play: tables looked up on the CPU, the network by ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from reverie.model.frame.config import FrameConfig
+from reverie.model.frame.features import FrameInput, look_up
+from reverie.model.onnx_session import OnnxNetwork
+
+CONFIG, TABLES, NETWORK = "frame.json", "frame-tables.safetensors", "frame.onnx"
+
+
+class FrameRunner:
+    """Draws frames from `FrameInput`s."""
+
+    def __init__(self, folder: Path, device: str = "cpu", threads: int | None = None) -> None:
+        self.config = FrameConfig.from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        tables = load_file(folder / TABLES)
+        self._textures = np.ascontiguousarray(tables["textures"], np.float32)
+        self._kinds = np.ascontiguousarray(tables["kinds"], np.float32)
+        self._network = OnnxNetwork(folder / NETWORK, device, threads)
+
+    def draw(self, inputs: FrameInput) -> np.ndarray:
+        """float32 [h, w, 3] from 0 to 1, not clipped."""
+        h, w, layers, taps = inputs.texels.shape
+        texture = np.empty((h * w * layers, self._textures.shape[1]), np.float32)
+        look_up(inputs.texels.reshape(-1, taps), inputs.weights.reshape(-1, taps), self._textures, texture)
+        kind = self._kinds[inputs.kinds]
+        drawn = self._network(
+            texture.reshape(1, h, w, layers, -1), kind[None], inputs.numbers[None], inputs.rays[None], inputs.hour[None]
+        )[0]
+        return drawn[0].transpose(1, 2, 0)
