@@ -1,0 +1,44 @@
+"""The lifter run by ONNX Runtime: what plays. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from reverie.model.lift.lift import PixelAnswers
+from reverie.model.onnx_session import OnnxNetwork
+
+CONFIG, FEATURES, ANSWERS = "lift.json", "lift-features.onnx", "lift-answers.onnx"
+PIXELS_AT_ONCE = 1024
+FARTHER = 1e9
+"""Metres that stand for "farther than the reach" in the graph."""
+ENTITY_KINDS = 1
+"""Kinds of surface beyond the vocabulary that the network tells apart: animals."""
+
+
+class OnnxLift:
+    """A `LiftNetwork` on ONNX Runtime."""
+
+    def __init__(self, folder: Path, device: str = "cpu", threads: int | None = None) -> None:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        self.tokens = int(config["tokens"]) - ENTITY_KINDS
+        self._features = OnnxNetwork(folder / FEATURES, device, threads)
+        self._answers = OnnxNetwork(folder / ANSWERS, device, threads)
+
+    def answers(self, image: np.ndarray, directions: np.ndarray, eye: np.ndarray) -> PixelAnswers:
+        """See `LiftNetwork`."""
+        h, w, _ = image.shape
+        feature = self._features(image[None].astype(np.float32), directions[None])[0].reshape(h * w, -1)
+        flat = directions.reshape(h * w, 3)
+        parts: list[list[np.ndarray]] = []
+        for first in range(0, h * w, PIXELS_AT_ONCE):
+            some, rays = feature[first : first + PIXELS_AT_ONCE], flat[first : first + PIXELS_AT_ONCE]
+            short = PIXELS_AT_ONCE - len(some)
+            if short:  # the graph takes so many at once and no fewer
+                some, rays = np.pad(some, ((0, short), (0, 0))), np.pad(rays, ((0, short), (0, 0)), mode="edge")
+            parts.append([out[: PIXELS_AT_ONCE - short] for out in self._answers(some, eye[None], rays)])
+        metres, sure, token = (np.concatenate(part).reshape(h, w) for part in zip(*parts))
+        distance = np.where(metres >= FARTHER, np.inf, metres).astype(np.float32)
+        return PixelAnswers(distance, sure.astype(np.float32), token.astype(np.int64))

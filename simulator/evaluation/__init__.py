@@ -1,0 +1,1 @@
+"""What is measured of the dream, on held-out worlds."""
