@@ -51,7 +51,7 @@ class Card:
     distant: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Paint:
     """All paint of a dream. A value."""
 
@@ -99,7 +99,6 @@ class PaintIndex:
     """Painted faces as sorted arrays, for looking up all pixels at once; built once for each `Paint`."""
 
     def __init__(self, paint: Paint) -> None:
-        self.paint = paint
         keys = np.array(list(paint.faces), np.int64).reshape(-1, 4)
         codes = face_codes(keys[:, :3], keys[:, 3])
         order = np.argsort(codes, kind="stable")
