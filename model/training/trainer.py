@@ -87,8 +87,9 @@ def train_part(
     steps: int | None = None,
     progress: Callable[[int, dict[str, float]], None] | None = None,
 ) -> dict[str, float]:
-    """Trains for so many minutes, or `steps` if they are done sooner, and gives the last figures; `out` holds the checkpoint and the record afterwards.
+    """Trains for so many minutes, or `steps` if they are done sooner, and gives the last figures.
 
+    `out` holds the checkpoint and the record afterwards.
     With `resume` a checkpoint that is there goes on, to the step; the random numbers of step k depend on k alone.
     """
     out.mkdir(parents=True, exist_ok=True)
