@@ -169,3 +169,31 @@ def test_quarter_turns_bring_the_view_to_the_front(yaw):
 def test_views_repeat(views):
     again = record_views(1_100_003, 8, SIZE)
     assert all(again[key].tobytes() == value.tobytes() for key, value in views.items())
+
+
+def test_the_batched_caster_gives_the_same_answers(views):
+    import torch
+
+    from reverie.model.caster.torch_caster import BatchScene, cast_batch
+
+    scenes = [torus_scene(views["cells"], TABLES, *views["cameras"][i][[0, 2]]) for i in range(4)]
+    low = torch.tensor([[scene.low_x, scene.low_z] for scene in scenes])
+    grids = torch.from_numpy(np.stack([scene.grid for scene in scenes]))
+    cameras = torch.from_numpy(views["cameras"][:4])
+    entities = torch.from_numpy(views["entities"][:4].astype(np.float64))
+    batch = cast_batch(
+        BatchScene.of(grids, low, TABLES, most_lamps=64), cameras[:, :3], cameras[:, 3], cameras[:, 4], SIZE, 70.0,
+        entities, KINDS,
+    )  # fmt: skip
+    for i in range(4):
+        one = gbuffer_of(views, i)
+        for name in ("tokens", "faces", "cells", "open_sky", "owner"):
+            same = getattr(batch, name)[i].numpy() == getattr(one, name)
+            if name in ("cells", "open_sky"):
+                same = same[(one.faces != NO_FACE) & (one.owner < 0)]
+            assert same.mean() > 0.9995, name
+        agree = (batch.faces[i].numpy() == one.faces) & (batch.tokens[i].numpy() == one.tokens)
+        assert np.allclose(batch.geometry[i].numpy()[agree], one.geometry[agree], rtol=1e-3, atol=2e-3)
+        assert np.allclose(batch.wet[i].numpy(), one.wet, atol=1e-2)
+        assert (np.abs(batch.dark[i].numpy() - one.dark) < 1e-2).mean() > 0.999
+        assert np.allclose(batch.rays[i].numpy(), one.rays, atol=1e-6)
