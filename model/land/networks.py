@@ -23,6 +23,11 @@ _OVER, _UNDER = 20, 12
 _PEAK_OVER, _PEAK_UNDER = 4, 20
 """The same about the highest thing of the column."""
 _CONTEXT_PATCH = 2
+_REACHES = ((3, 1.0), (9, 1e-2), (33, 1e-4))
+"""Edges of the squares over which known heights are averaged, and their weights: the nearest known ones count."""
+_CONTEXT_WEIGHT, _DEFAULT_WEIGHT, _DEFAULT_HEIGHT = 1e-6, 1e-9, 24.0
+_OFFSETS = 64
+"""Heights relative to that average that are told apart."""
 
 
 def sinusoids(positions: Tensor, width: int, longest: float = 128.0) -> Tensor:
@@ -88,8 +93,35 @@ class ColumnEmbedding(nn.Module):
         return sum(parts[1:], parts[0])
 
 
+def base_height(height: Tensor, context: Tensor | None) -> Tensor:
+    """int64 [b, x, z]: about how high the ground is, from the known heights nearby, else from the outline.
+
+    `height` int64 [b, x, z], `context` int64 [b, x, z] or None; both may be UNKNOWN.
+    """
+    known = (height != UNKNOWN).float().unsqueeze(1)
+    values = height.unsqueeze(1) * known
+    total, weight = torch.full_like(known, _DEFAULT_WEIGHT * _DEFAULT_HEIGHT), torch.full_like(known, _DEFAULT_WEIGHT)
+    for edge, share in _REACHES:
+        total = total + share * functional.avg_pool2d(values, edge, 1, edge // 2)
+        weight = weight + share * functional.avg_pool2d(known, edge, 1, edge // 2)
+    if context is not None:
+        given = _CONTEXT_WEIGHT * (context != UNKNOWN).float().unsqueeze(1)
+        total, weight = total + given * context.unsqueeze(1), weight + given
+    return (total / weight).round().long().squeeze(1)
+
+
+def around_middle(outline: Tensor, margin: int, count: int) -> Tensor:
+    """The `count` x `count` middle cells of an outline [b, x, z, ...], one value for each column."""
+    inside = slice(margin, margin + count)
+    return outline[:, inside, inside].repeat_interleave(STRIDE, dim=1).repeat_interleave(STRIDE, dim=2)
+
+
 class ColumnNet(nn.Module):
-    """Logits for every channel of every column of a map, of which parts are UNKNOWN."""
+    """Logits for every channel of every column of a map, of which parts are UNKNOWN.
+
+    Heights go in and come out both as they are and relative to `base_height`, so that going on at the height of what
+    is known need not be learned for each height.
+    """
 
     pos_embed: Tensor
     context_pos_embed: Tensor
@@ -99,6 +131,10 @@ class ColumnNet(nn.Module):
         self.config = config
         f, d = config.features, config.width
         self.embed = ColumnEmbedding(config.sizes, f)
+        self.base_embed = nn.Embedding(LAYERS, f)
+        self.offset_embed = nn.Embedding(_OFFSETS + 1, f)
+        for table in (self.base_embed, self.offset_embed):
+            nn.init.normal_(table.weight, std=0.3)
         self.stem = nn.Conv2d(f, f, 3, padding=1)
         self.patches = nn.Linear(config.patch**2 * f, d)
         middles = (torch.arange(config.size // config.patch) + 0.5) * config.patch
@@ -118,6 +154,7 @@ class ColumnNet(nn.Module):
         self.join = nn.Conv2d(2 * f, 2 * f, 3, padding=1)
         self.refine = nn.Conv2d(2 * f, 2 * f, 3, padding=1)
         self.heads = nn.Linear(2 * f, sum(config.sizes))
+        self.offset_head = nn.Linear(2 * f, _OFFSETS)
 
     def forward(self, columns: Tensor, context: Tensor | None = None) -> Tensor:
         """columns int64 [b, 5, x, z], context int64 [b, 5, k, k] -> logits [b, x, z, sum of the channels' sizes].
@@ -125,15 +162,18 @@ class ColumnNet(nn.Module):
         The map is [size, size] columns; the context is the outline around it, where the network has one.
         """
         config = self.config
-        x = self.embed(columns)
+        height = columns[:, HEIGHT]
+        inside = config.size // STRIDE
+        base = base_height(height, None if context is None else around_middle(context[:, HEIGHT], self.margin, inside))
+        offset = (height - base + _OFFSETS // 2).clamp(0, _OFFSETS - 1)
+        x = self.embed(columns) + self.base_embed(base)
+        x = x + self.offset_embed(torch.where(height == UNKNOWN, _OFFSETS, offset))
         tokens = []
         if context is not None:
             around = self.context_embed(context)
             grouped = rearrange(around, "b (x i) (z j) f -> b (x z) (i j f)", i=_CONTEXT_PATCH, j=_CONTEXT_PATCH)
             tokens.append(self.context_patches(grouped) + self.context_pos_embed + self.context_kind)
-            inside = slice(self.margin, self.margin + config.size // STRIDE)
-            local = self.context_local(around[:, inside, inside])
-            x = x + local.repeat_interleave(STRIDE, dim=1).repeat_interleave(STRIDE, dim=2)
+            x = x + around_middle(self.context_local(around), self.margin, inside)
         x = x + functional.gelu(self.stem(x.permute(0, 3, 1, 2)), approximate="tanh").permute(0, 2, 3, 1)
         p = config.patch
         own = self.patches(rearrange(x, "b (x i) (z j) f -> b (x z) (i j f)", i=p, j=p)) + self.pos_embed
@@ -144,7 +184,11 @@ class ColumnNet(nn.Module):
         spread = rearrange(spread, "b (x z) (i j f) -> b (x i) (z j) f", x=config.size // p, i=p, j=p)
         y = self.join(torch.cat((x, spread), dim=-1).permute(0, 3, 1, 2))
         y = y + self.refine(functional.gelu(y, approximate="tanh"))
-        return self.heads(functional.gelu(y, approximate="tanh").permute(0, 2, 3, 1))
+        y = functional.gelu(y, approximate="tanh").permute(0, 2, 3, 1)
+        offsets = torch.arange(LAYERS, device=base.device) - base.unsqueeze(-1) + _OFFSETS // 2
+        relative = self.offset_head(y).gather(-1, offsets.clamp(0, _OFFSETS - 1))
+        heights, others = self.heads(y).split((LAYERS, sum(config.sizes) - LAYERS), dim=-1)
+        return torch.cat((heights + relative, others), dim=-1)
 
 
 class CellNet(nn.Module):

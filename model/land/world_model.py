@@ -290,8 +290,8 @@ class WorldModel:
         Cells more than `depth` under the ground of their column stay UNKNOWN; None leaves none of them so. With the
         plan of an earlier proposal the land goes on as it was planned then.
         """
-        margin = (self.config.cells.size - CHUNK) // 2 if self.config.cells.size > CHUNK else 0
-        core = CHUNK if margin else self.config.cells.size
+        margin = max(self.config.cells.size - CHUNK, 0) // 2
+        core = self.config.cells.size - 2 * margin
         (x0, y0, z0), (sx, sy, sz) = low, shape
         wide_low, wide_shape = (x0 - margin, z0 - margin), (sx + 2 * margin, sz + 2 * margin)
         fresh = self.plan(cells, wide_low, wide_shape, seed, plan or Plan())
@@ -353,7 +353,6 @@ class WorldModel:
         network, sampler = self._networks.cells, self.sampler
         assert network is not None
         lowest = np.array([low], np.int64)
-        tokens = crop[None]
 
         def predict(tokens: np.ndarray) -> list[np.ndarray]:
             return [network(tokens[0], columns, lowest)]
@@ -362,16 +361,14 @@ class WorldModel:
         height = columns[HEIGHT][:, None].astype(np.int64)
         over = y - np.where(height == UNKNOWN, low, height)
         if sampler.cells == "confidence":
-            hidden = np.where((crop == UNKNOWN) & ~unknown, np.uint8(UNKNOWN), crop)
-            outside = (crop == UNKNOWN) & ~unknown
-            return _confident(predict, hidden, outside, sampler, rng)
+            return _confident(predict, crop, (crop == UNKNOWN) & ~unknown, sampler, rng)
         buried = unknown & (over <= 0)
         opened = unknown & (over > 0)
         turns = passes_of(rng.random(crop.shape), buried[None], sampler.buried_passes)
         ranks = bottom_up_ranks(over, rng, sampler.jitter) if sampler.cells == "bottom-up" else rng.random(crop.shape)
         later = passes_of(ranks, opened[None], sampler.open_passes)
         turns = np.where(later >= 0, later + sampler.buried_passes, turns)
-        return sample_in_order(predict, tokens, turns, sampler.cell_temperature, rng)[0]
+        return sample_in_order(predict, crop[None], turns, sampler.cell_temperature, rng)[0]
 
 
 def _confident(

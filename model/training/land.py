@@ -52,7 +52,7 @@ class LoopConfig:
     """Learning rate of Muon, for the matrices inside the blocks."""
     other_lr: float = 1.5e-3
     """Learning rate of AdamW, for everything else."""
-    warm_up: int = 100
+    warm_up: int = 50
     clip: float = 1.0
     ema: float = 0.999
     seed: int = 0
@@ -112,7 +112,8 @@ class WorldPool:
         cells = self._pack.world(int(order[place]))
         cells = np.ascontiguousarray(np.roll(cells, tuple(shift), axis=(0, 2)))
         columns = columns_of(cells, self._facts)
-        return World(cells if self._with_cells else cells[:0], columns, outline_of(columns))
+        kept = cells if self._with_cells else np.empty((0, *cells.shape[1:]), np.uint8)
+        return World(kept, columns, outline_of(columns))
 
 
 def outline_batch(
