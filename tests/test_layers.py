@@ -86,6 +86,22 @@ def test_imports_point_downwards(layer: str) -> None:
     assert not [line for path in files for line in misplaced_imports(path)]
 
 
+DREAM_SIDE = ("reverie.model", "reverie.simulator.dream")
+"""What runs in a dream. Nothing of the voxel world does: all that a dream knows of it was learned."""
+
+
+def test_nothing_of_the_voxel_world_runs_in_a_dream() -> None:
+    files = {name: path for name, path in MODULES.items() if name.startswith(DREAM_SIDE)}
+    assert len(files) > 20
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in files.values()
+        for line, name in imports(path)
+        if inside(name, ("reverie.simulator.voxel",))
+    ]
+    assert not wrong
+
+
 def test_the_rules_catch_what_they_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = "import pygame\nimport model\nfrom reverie.env import spaces\nfrom ..env.tasks import Task\n"
     (tmp_path / "simulator").mkdir()
