@@ -96,10 +96,15 @@ def test_exported_lifter_equals_torch(tmp_path):
     rays = camera_rays(camera_basis(10.0, 5.0), SIZE)
     unit = (rays / np.linalg.norm(rays, axis=2, keepdims=True)).astype(np.float32)
     eye = np.array([0.2, 0.6, 0.7], np.float32)
-    one, two = OnnxLift(tmp_path).answers(image, unit, eye), TorchLift(lifter).answers(image, unit, eye)
-    assert one.distance.shape == SIZE and len(np.unique(one.distance)) > 1
-    assert (np.isclose(one.distance, two.distance) | (np.isinf(one.distance) & np.isinf(two.distance))).mean() > 0.99
-    assert (one.token == two.token).mean() > 0.99 and np.abs(one.sureness - two.sureness).max() < 1e-3
+    answers = []
+    for network in (OnnxLift(tmp_path), TorchLift(lifter)):
+        feature = network.encode(image, unit)
+        assert len(feature) == SIZE[0] * SIZE[1]
+        answers.append(network.decode(feature, eye, unit.reshape(-1, 3)))
+    (metres, sure, token), (true_metres, true_sure, true_token) = answers
+    assert len(np.unique(metres)) > 1 and np.isinf(metres).any() == np.isinf(true_metres).any()
+    assert (np.isclose(metres, true_metres) | (np.isinf(metres) & np.isinf(true_metres))).mean() > 0.99
+    assert (token == true_token).mean() > 0.99 and np.abs(sure - true_sure).max() < 1e-3
 
 
 class TrueAnswers:
@@ -110,12 +115,11 @@ class TrueAnswers:
     def __init__(self, gbuffer):
         self.gbuffer = gbuffer
 
-    def answers(self, image, directions, eye):
-        from reverie.model.lift.lift import PixelAnswers
+    def encode(self, image, directions):
+        return np.zeros((SIZE[0] * SIZE[1], 1), np.float32)
 
-        return PixelAnswers(
-            self.gbuffer.depth(), np.ones(SIZE, np.float32), self.gbuffer.tokens[..., 0].astype(np.int64)
-        )
+    def decode(self, feature, eye, directions):
+        return self.gbuffer.depth().ravel(), np.ones(len(feature)), self.gbuffer.tokens[..., 0].ravel()
 
 
 def test_right_answers_become_the_cells_that_were_seen(land, gbuffer):
@@ -276,3 +280,30 @@ def test_one_process_trains_at_a_time_and_a_dead_ones_lock_is_taken(tmp_path):
     with locked(tmp_path):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
     assert not (tmp_path / "lock").exists() and read_ledger(tmp_path) == {}
+
+
+def test_the_turn_of_a_camera_is_read_from_a_world_of_cubes():
+    from reverie.model.lift.pose import read_rotation
+    from reverie.simulator.voxel.views import record_views
+
+    views = record_views(1_100_011, 12, (96, 160))
+    yaw_errors, pitch_errors = [], []
+    for frame, (_, _, _, yaw, pitch) in zip(views["frames"], views["cameras"]):
+        found_yaw, found_pitch, score = read_rotation([frame])
+        assert -45 <= found_yaw < 45 and 0 <= score <= 1
+        yaw_errors.append(abs((found_yaw - yaw + 45) % 90 - 45))
+        pitch_errors.append(abs(found_pitch - pitch))
+    assert np.median(yaw_errors) < 2.0 and np.median(pitch_errors) < 2.5
+
+
+def test_turns_between_pictures_tie_them_to_one_unknown():
+    from reverie.model.lift.pose import read_rotation
+    from reverie.simulator.voxel.world import VoxelWorld
+
+    world = VoxelWorld((96, 160), hud=False)
+    state = world.start("village", 1_000_021)
+    x, y, z = world.pose(state)[:3]
+    turns = np.array([[-6.0, -50.0], [-3.0, -25.0], [0.0, 0.0]])
+    frames = [world.frame(world.spawn(state, x, y, z, 20.0 + yaw, 8.0 + pitch)) for pitch, yaw in turns]
+    yaw, pitch, _ = read_rotation(frames, turns)
+    assert abs(yaw - 20.0) < 1.5 and abs(pitch - 8.0) < 1.5
