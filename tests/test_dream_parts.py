@@ -15,7 +15,7 @@ from reverie.model.dream.paint import Paint, PaintIndex, card_cover, card_of_vie
 from reverie.model.errors import ReverieError
 from reverie.model.export_networks import export_frames, export_lifter
 from reverie.model.frame.config import FrameConfig
-from reverie.model.frame.features import FACE_TEXELS, frame_input, look_up
+from reverie.model.frame.features import BOX_ROW, CRACK_ROW, DETAILS, FACE_TEXELS, frame_input, look_up
 from reverie.model.frame.network import FrameModel
 from reverie.model.frame.runtime import FrameRunner
 from reverie.model.lift.lift import lift
@@ -60,7 +60,19 @@ def test_texels_are_weighted_to_one_and_belong_to_their_face(gbuffer, inputs):
     wanted = gbuffer.tokens.astype(int) * 6 + gbuffer.faces
     assert (surface[~sky] == wanted[~sky][:, None]).all()
     assert (inputs.texels[sky] >= FRAME.layout.sky_row).all() and inputs.texels.max() < FRAME.layout.rows
+    assert (
+        (inputs.details[~sky] == 0).all() and (inputs.details[sky] >= BOX_ROW).all() and inputs.details.max() < DETAILS
+    )
     assert np.isfinite(inputs.numbers).all() and np.abs(inputs.numbers).max() < 10
+
+
+def test_a_crack_is_told_where_it_is(gbuffer):
+    cell = gbuffer.cells[20, 20, 0]
+    crack = (int(cell[0]), int(cell[1]), int(cell[2]), 0.4)
+    cracked = frame_input(gbuffer, FRAME.layout, CAMERA.position, 0.5, pixel_scale(SIZE[0]), None, crack)
+    here = (gbuffer.cells == cell).all(3) & (gbuffer.faces != 6)
+    assert (cracked.numbers[..., 24][here] == np.float32(0.4)).all() and (cracked.numbers[..., 24][~here] == 0).all()
+    assert ((cracked.details >= CRACK_ROW) & (cracked.details < BOX_ROW) == here).all()
 
 
 def test_the_compiled_look_up_equals_torch(inputs):
@@ -78,7 +90,7 @@ def test_exported_frames_equal_torch(tmp_path, inputs):
     torch.manual_seed(0)
     model = FrameModel(FRAME)
     export_frames(model, tmp_path, SIZE)
-    batch = [inputs.texels, inputs.weights, inputs.kinds, inputs.numbers, inputs.rays, inputs.hour]
+    batch = [inputs.texels, inputs.weights, inputs.kinds, inputs.details, inputs.numbers, inputs.rays, inputs.hour]
     with torch.no_grad():
         wanted = model(*(torch.from_numpy(array)[None] for array in batch))[0].permute(1, 2, 0).numpy()
     runner = FrameRunner(tmp_path)
