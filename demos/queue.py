@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reverie.model.errors import ReverieError
@@ -17,6 +17,8 @@ from reverie.model.training.queue import Stage, run_queue, status
 FACTS = "facts.json"
 FACT_WORLDS = 60
 """Worlds of views that facts of tokens are found from."""
+LANDS, LANDS_HELD = 400, 24
+"""Worlds of cells that the world model learns from and is measured on."""
 HELD_FROM = 1_100_000
 TRAIN_FROM = 500_000
 
@@ -74,12 +76,32 @@ def make_stages(folder: Path, worlds: int = 800, held: int = 24, views: int = 40
         part = LiftPart(data / "views", data / "views-held")
         return train_part(part, folder / "lift", minutes, TrainerConfig())
 
+    def lands(name: str, first: int, count: int) -> dict[str, float]:
+        from reverie.simulator.voxel.lands import pack_lands
+
+        pack_lands(data / name, first, count)
+        return {"worlds": float(count)}
+
+    def land(part: str) -> Callable[[float], dict[str, float]]:
+        def run(minutes: float) -> dict[str, float]:
+            from reverie.model.training.land import TRAIN
+
+            TRAIN[part](data / "lands", folder / part, minutes, True, held_out=data / "lands-held")
+            return {}
+
+        return run
+
     return [
         Stage("views-held", 0.0, lambda _: record("views-held", HELD_FROM, held, True)),
         Stage("views", 0.0, lambda _: record("views", TRAIN_FROM, worlds, False)),
         Stage("facts", 0.0, lambda _: facts()),
         Stage("frames", 5.0, frames),
         Stage("lift", 7.0, lifter),
+        Stage("lands-held", 0.0, lambda _: lands("lands-held", HELD_FROM - 100_000, LANDS_HELD)),
+        Stage("lands", 0.0, lambda _: lands("lands", 0, LANDS)),
+        Stage("outline", 1.0, land("outline")),
+        Stage("columns", 5.0, land("columns")),
+        Stage("cells", 20.0, land("cells")),
     ]
 
 
