@@ -105,6 +105,10 @@ class Landscape:
         cells_shape = (shape[0] * CHUNK, HEIGHT, shape[1] * CHUNK)
         return Request(cells_low, cells_shape, due, state.seed, state.cells, state.plan)
 
+    def answer(self, request: Request) -> Any:
+        """`tokens` and `plan` of a request, waited for if need be."""
+        return request.answer if request.answer is not None else self._start(request).result()
+
     def _start(self, request: Request) -> Future[Any]:
         future = self._answers.get(request)
         if future is None:
@@ -118,7 +122,7 @@ class Landscape:
 
     def _commit(self, state: DreamState, request: Request) -> DreamState:
         """The map with the answer in all cells that are still unknown."""
-        answer = self._start(request).result()
+        answer = self.answer(request)
         there = state.cells.window(request.low, request.shape)
         where = (there == UNKNOWN) & (answer.tokens != UNKNOWN)
         cells = state.cells.write(request.low, answer.tokens, where)

@@ -48,6 +48,8 @@ class Request:
     """The map when it was asked for."""
     plan: Any
     """The world model's plan when it was asked for."""
+    answer: Any = None
+    """Its answer where a save brought it along: `tokens` and `plan`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
