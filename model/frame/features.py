@@ -21,6 +21,9 @@ LEVELS = 5
 FACE_TEXELS = sum((EDGE >> level) ** 2 for level in range(LEVELS))
 FACES = 6
 TAPS = 8
+COARSER_FROM, BLEND = 1.5, 4.0
+"""Texels across a pixel's footprint at which the next level has half the weight, and how quickly it takes over: one
+level after the other with short transitions keeps the detail that a mean of two loses."""
 SKY_EDGE = 128
 SKY_TEXELS = sum((SKY_EDGE >> level) ** 2 for level in range(LEVELS))
 CRACK_ROW = 1
@@ -195,9 +198,9 @@ def _fill(
                     details[i, j, layer] = 0
                     first, edge0 = (surface * FACES + face) * FACE_TEXELS, EDGE
                     size = math.sqrt(max(wide_u, 1e-6) * max(wide_v, 1e-6))
-                level = min(max(math.log2(max(size, 1e-6)), 0.0), LEVELS - 1.001)
+                level = min(max(math.log2(max(size, 1e-6) / COARSER_FROM) + 0.5, 0.0), LEVELS - 1.001)
                 low = int(level)
-                part = level - low
+                part = min(max((level - low - 0.5) * BLEND + 0.5, 0.0), 1.0)
                 for k in range(2):
                     at = first
                     for coarser in range(low + k):
