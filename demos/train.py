@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from reverie.model.config import ModelConfig, preset
-from reverie.model.cores import usable_cores
+from reverie.model.cores import allowed_cores, usable_cores
 from reverie.model.errors import ModelError
 from reverie.model.training.lessons import LESSON
 from reverie.model.training.loop import usual_loop
@@ -77,7 +77,7 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
 def recorders() -> int:
     """Processes that record while training goes on: none where the cores are what trains, and else what is left."""
     device = choose_device()
-    return 0 if device.type == "cpu" else max(0, usable_cores() - 1 - usual_loop(device).loaders)
+    return 0 if device.type == "cpu" else max(0, allowed_cores() - 1 - usual_loop(device).loaders)
 
 
 @contextmanager
