@@ -70,9 +70,9 @@ class PlayersVecEnv(VecEnv):
             observations, reward, terminated, truncated, infos = self.players.step(self._actions)
             rewards += np.where(done, 0.0, reward).astype(np.float32)
             over = terminated | truncated
-            for index in np.flatnonzero(~over & ~done):
+            for index in np.flatnonzero(~over & ~done).tolist():
                 each[index] = info_of(infos, index) | {"TimeLimit.truncated": False}
-            for index in np.flatnonzero(over):
+            for index in np.flatnonzero(over).tolist():
                 self.reset_infos[index] = info_of(infos, index)
                 if not done[index]:
                     each[index] = self._ended(infos, index, bool(truncated[index] and not terminated[index]))

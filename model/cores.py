@@ -41,27 +41,27 @@ def cpu_quota(proc: Path = PROC) -> float | None:
         lines = (proc / "cgroup").read_text("utf-8", "replace").splitlines()
     except OSError:
         return None
-    own = {}
+    own: dict[str, str] = {}
     for line in lines:
         _, controllers, path = line.split(":", 2) if line.count(":") >= 2 else ("", "", "")
-        own |= {name: path for name in controllers.split(",")}  # version 2 names no controller
+        own |= dict.fromkeys(controllers.split(","), path)  # version 2 names no controller
     found = []
     for line in mounts:
         place, _, source = line.partition(" - ")
         fields, kind, options = place.split(" "), source.split(" ")[0], source.split(" ")[-1].split(",")
         if len(fields) < 5 or not (kind == "cgroup2" or (kind == "cgroup" and "cpu" in options)):
             continue
-        path = own.get("" if kind == "cgroup2" else "cpu")
-        if path is not None:
+        group = own.get("" if kind == "cgroup2" else "cpu")
+        if group is not None:
             root, mounted = (field.encode().decode("unicode_escape") for field in fields[3:5])
-            found += [_quota_of(folder, kind) for folder in _folders(Path(mounted), root, path)]
+            found += [_quota_of(folder, kind) for folder in _folders(Path(mounted), root, group)]
     return min((quota for quota in found if quota is not None), default=None)
 
 
-def _folders(mounted: Path, root: str, path: str) -> list[Path]:
-    """The folder of the group `path` in a hierarchy whose group `root` is mounted there, and those of its ancestors."""
+def _folders(mounted: Path, root: str, group: str) -> list[Path]:
+    """The folder of `group` in a hierarchy whose group `root` is mounted there, and those of its ancestors."""
     try:
-        below = PurePosixPath(path).relative_to(root)
+        below = PurePosixPath(group).relative_to(root)
     except ValueError:  # a container that sees the names of its host
         below = PurePosixPath()
     steps = [part for part in below.parts if part != ".."]

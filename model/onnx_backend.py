@@ -57,7 +57,8 @@ class OnnxBackend:
         short = next(name for name, provider in PROVIDERS.items() if provider == used)
         if device == "cuda" and short == "cpu":
             raise ModelError(
-                "device cuda: ONNX Runtime could not start its CUDA provider; CUDA's libraries: pip install 'reverie[gpu]'"
+                "device cuda: ONNX Runtime could not start its CUDA provider; "
+                "pip install 'reverie[gpu]' brings CUDA's libraries"
             )
         self.config = config
         self.name = f"onnx-{short}{suffix}"
@@ -98,7 +99,7 @@ def choose_providers(device: str, available: list[str], gpu: bool) -> list[str]:
 
 
 def _load_cuda_libraries() -> None:
-    """Loads those that are installed as Python packages (the extra `gpu`, or torch's own), which no linker looks for."""
+    """Loads those that are installed as Python packages (extra `gpu`, or torch's own), which no linker looks for."""
     import onnxruntime
 
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(RuntimeError, OSError):

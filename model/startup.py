@@ -19,8 +19,10 @@ from reverie.model.errors import ReverieError
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
 """Read by ONNX Runtime (1.29 and newer) when it is loaded; without it, it reports on its use to its maker."""
 GREETING_OFF = "PYGAME_HIDE_SUPPORT_PROMPT"
+TORCH = ("torch", "einops")
+"""What a network of ours needs to run in torch."""
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "train": ("torch", "einops", "onnx", "onnxscript"),
+    "train": (*TORCH, "onnx", "onnxscript"),
     "export": ("onnx", "onnxscript"),
     "rl": ("torch", "stable_baselines3"),
     "lora": ("torch", "peft"),
@@ -37,8 +39,9 @@ class MissingExtra(ReverieError, ImportError):
 def settle() -> None:
     """Sets environment variables that libraries read at their import, where the user has not set them.
 
-    ONNX Runtime's telemetry is off, and pygame does not print its name on standard output. Under a CPU quota `OMP_NUM_THREADS` is what the quota allows, for libraries that
-    count the machine's cores instead (OpenBLAS, OpenMP, torch), here and in processes that this one starts.
+    ONNX Runtime's telemetry is off, and pygame does not print its name on standard output. Under a CPU quota
+    `OMP_NUM_THREADS` is what the quota allows, for libraries that count the machine's cores instead (OpenBLAS, OpenMP,
+    torch), here and in processes that this one starts.
     """
     os.environ.setdefault(TELEMETRY_OFF, "1")
     os.environ.setdefault(GREETING_OFF, "1")

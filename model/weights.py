@@ -16,7 +16,7 @@ from reverie.model.actions import ACTION_DIM
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.signature import Backend
-from reverie.model.startup import limit_torch, require
+from reverie.model.startup import TORCH, limit_torch, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,8 +31,6 @@ EXPORTS: dict[str, str] = {"onnx": ONNX, "onnx-int8": INT8}
 BACKENDS = ("auto", *EXPORTS, "torch", "torch-bf16")
 """What can run a model, and at which precision (else float32). auto: ONNX where there is an export, else torch."""
 DEVICES = ("auto", "cpu", "cuda")
-TORCH_BACKEND_NEEDS = ("torch", "einops")
-"""Modules without which torch runs no model."""
 
 
 def bundled_models() -> tuple[str, ...]:
@@ -132,7 +130,7 @@ def open_backend(folder: Path, backend: str = "auto", device: str = "auto") -> B
         from reverie.model.onnx_backend import OnnxBackend
 
         return OnnxBackend(exported, config, device, suffix=backend.removeprefix("onnx"))
-    require("train", f"backend {backend}", TORCH_BACKEND_NEEDS)
+    require("train", f"backend {backend}", TORCH)
     import torch
 
     from reverie.model.torch_backend import TorchBackend

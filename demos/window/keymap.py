@@ -119,6 +119,7 @@ def meaning(event: pygame.event.Event, commands: Container[int]) -> int:
     found = 0 if latin else _PLACES.get(place, 0)
     return found if found in commands else 0
 
+
 HELP: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Play",

@@ -15,14 +15,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numba
 from numba import njit
-from numba.core import caching
+from numba.core import caching, config
 
 from reverie.model.errors import ReverieError
 from reverie.model.startup import private_folder, user_cache
 
-if numba.config.DISABLE_JIT:
+if config.DISABLE_JIT:
     raise ReverieError("the voxel world has to be compiled, which NUMBA_DISABLE_JIT forbids: unset it")
 
 CACHE_FOLDER = "reverie-numba"
@@ -57,7 +56,7 @@ def cache_folder() -> Path | None:
     """
     here = Path(__file__).resolve().parent
     name = f"{here.name}_{hashlib.sha256(str(here).encode()).hexdigest()[:DIGEST_BYTES]}"
-    asked, users = numba.config.CACHE_DIR, user_cache()
+    asked, users = config.CACHE_DIR, user_cache()
     if asked and _writable(Path(asked) / name):
         return Path(asked) / name
     if _writable(here / "__pycache__"):
@@ -96,7 +95,7 @@ class _Locator(caching._CacheLocator):
 
 
 class _Place(caching.CompileResultCacheImpl):
-    _locator_classes = (_Locator,)
+    _locator_classes = [_Locator]  # noqa: RUF012
 
 
 class _CheckedFile(caching.IndexDataCacheFile):
