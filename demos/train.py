@@ -34,6 +34,8 @@ RECORDING_SHARE = 0.08
 """Of the time of `train all` on the voxel world."""
 PHASE_SHARES: dict[str, float] = {"dynamics": 0.6, "distill": 0.4}
 """How `train all` divides the rest."""
+TRAINING_SHARE = 0.5
+"""Least share of the time that is left for training, however long a slow machine took to record."""
 MOST_SHARDS = 4096
 LAST_SHARD_SECONDS = 30.0
 """No new shard is begun so shortly before training ends."""
@@ -189,6 +191,7 @@ def train(
     known = [target / "data"] if resume and any((target / "data").glob(f"*/{META}")) else None
     folders = known or gather(data, target, config, recording, seed)
     left = 60 * minutes - (time.perf_counter() - began if phase == "all" else recording)
+    left = max(left, 60 * minutes * TRAINING_SHARE)
     result: dict[str, Any] = {"preset": preset_name, "minutes": minutes, "machine": machine()}
     with recording_beside(target / "data", config, seed, recorders() if data == "voxel" else 0, left):
         for name in PHASES if phase == "all" else (phase,):

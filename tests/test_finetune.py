@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from clocks import count_steps
 from safetensors.torch import load_file
 
 from reverie.demos import finetune
@@ -28,8 +29,9 @@ LOOP = LoopConfig(batch=2)
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    """A model, three recordings and three shards to rehearse."""
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model, three recordings and three shards to rehearse; training counts steps, a tenth of a second for three."""
+    count_steps(monkeypatch, 0.1)
     torch.manual_seed(0)
     weights = WorldModel(CONFIG).state_dict()
     save_model(tmp_path / "model", CONFIG, weights)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clocks import count_steps
 
 from reverie.demos.train import READERS_HELD, train
 from reverie.model import motion
@@ -129,7 +130,8 @@ def test_a_lesson_is_what_the_recording_was(tmp_path: Path) -> None:
         load_lesson(tmp_path)
 
 
-def test_readers_are_trained_and_saved(tmp_path: Path) -> None:
+def test_readers_are_trained_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count_steps(monkeypatch, 0.1)
     plan = ShardPlan(size=(96, 160), rows=120, episode=(110, 112))
     write_shard(tmp_path / "shards" / "00000", 0, 3, plan)
     write_lesson(tmp_path / "shards" / "00000", tmp_path / "lessons" / "00000", plan)
@@ -165,7 +167,10 @@ def test_places_and_events_tell_what_keys_of_a_recording_did() -> None:
     assert columns["use"] == [0, 0, 1, 0, 0] and columns["attack"] == [1, 1, 1, 1, 0]
 
 
-def test_readers_of_another_game_learn_from_its_recordings(tmp_path: Path, readers: Readers) -> None:
+def test_readers_of_another_game_learn_from_its_recordings(
+    tmp_path: Path, readers: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count_steps(monkeypatch, 0.1)
     record(tmp_path / "clips", episodes=3, ticks=120, seed=5)
     done = train("readers", data=str(tmp_path / "clips"), out=str(tmp_path / "out"), minutes=0.05)
     assert done["shards"] == 2  # one map seed is kept for judging

@@ -61,7 +61,7 @@ walk = [Action(forward=True, camera=(0.0, 2.0 if tick % 20 < 10 else -2.0)) for 
 np.save({str(tmp_path / "frames.npy")!r}, np.stack([sim.step(action) for action in walk]))
 assert "torch" not in sys.modules and "numba" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
+    subprocess.run([sys.executable, "-c", code], check=True)
     assert np.array_equal(np.load(tmp_path / "frames.npy"), expected)
 
 
@@ -120,7 +120,6 @@ def test_damaged_shipped_weights_are_named(tmp_path: Path) -> None:
             + ["--model", str(tmp_path), "--backend", backend],
             capture_output=True,
             text=True,
-            timeout=100,
         )
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1

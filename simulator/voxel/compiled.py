@@ -15,13 +15,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba import njit
-from numba.core import caching, config
+from numba.core import caching
 
 from reverie.model.errors import ReverieError
 from reverie.model.startup import private_folder, user_cache
 
-if config.DISABLE_JIT:
+_SETTINGS: Any = numba.config  # filled in at run time
+if _SETTINGS.DISABLE_JIT:
     raise ReverieError("the voxel world has to be compiled, which NUMBA_DISABLE_JIT forbids: unset it")
 
 CACHE_FOLDER = "reverie-numba"
@@ -56,7 +58,7 @@ def cache_folder() -> Path | None:
     """
     here = Path(__file__).resolve().parent
     name = f"{here.name}_{hashlib.sha256(str(here).encode()).hexdigest()[:DIGEST_BYTES]}"
-    asked, users = config.CACHE_DIR, user_cache()
+    asked, users = _SETTINGS.CACHE_DIR, user_cache()
     if asked and _writable(Path(asked) / name):
         return Path(asked) / name
     if _writable(here / "__pycache__"):
