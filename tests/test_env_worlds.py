@@ -291,7 +291,7 @@ def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     monkeypatch.setitem(sys.modules, "stable_baselines3.common.vec_env.base_vec_env", None)
     assert rl.main(["train", "--env", "voxel", "--steps", "8", "--num-envs", "1"]) == 2
-    assert capsys.readouterr().err == "error: agents need stable-baselines3: pip install 'reverie[rl]'\n"
+    assert capsys.readouterr().err == "error: train needs stable-baselines3: pip install 'reverie[rl]'\n"
 
 
 @pytest.mark.parametrize(
