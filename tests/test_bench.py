@@ -39,6 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_bench(model: Path) -> None:
     report = bench.bench(str(model), backend="torch", device="cpu", settle_seconds=0.0, long=0.01, amounts=FEW)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
@@ -132,6 +133,7 @@ def test_what_play_complains_about_is_passed_on() -> None:
         starts.play_start("nobody", "auto", "auto", start_picture((32, 48)), starts=1)
 
 
+@pytest.mark.slow
 def test_a_long_dream_neither_grows_nor_slows(model: Path) -> None:
     torch = pytest.importorskip("torch")
     from reverie.model.torch_backend import TorchBackend

@@ -165,6 +165,7 @@ def test_the_blocker_blocks(tmp_path: Path) -> None:
     assert "No module named 'torch'" in base_python("import torch", tmp_path).stderr
 
 
+@pytest.mark.slow
 def test_dreams_play_record_save_open_and_are_edited(tmp_path: Path) -> None:
     done = reverie(tmp_path, "play", "--headless", "--frames", "3", "--device", "cpu", "--record", "a.mp4", "--json")
     assert done.returncode == 0, done.stderr
@@ -181,6 +182,7 @@ def test_dreams_play_record_save_open_and_are_edited(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_environments_run(tmp_path: Path) -> None:
     done = base_python(
         "import gymnasium, numpy as np, reverie.env\n"
@@ -195,6 +197,7 @@ def test_environments_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_voxel_world_plays_and_recordings_are_checked(tmp_path: Path) -> None:
     done = reverie(tmp_path, "play", "--world", "voxel", "--headless", "--frames", "2")
     assert done.returncode == 0, done.stderr

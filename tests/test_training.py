@@ -51,6 +51,7 @@ def shards(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_shard_holds_what_was_played(shards) -> None:
     shard = Shard.open(shards / "00000")
     assert shard.rows == PLAN.rows
@@ -296,6 +297,7 @@ def test_a_dream_goes_on_from_the_frame_that_somebody_edits(shards) -> None:
     assert not torch.equal(changed.frames[1, 3], alone.frames[1, 3])
 
 
+@pytest.mark.slow
 def test_pasts_of_several_steps_are_dreamed_at_once(shards) -> None:
     torch.manual_seed(0)
     model = WorldModel(CONFIG)
@@ -314,6 +316,7 @@ def test_pasts_of_several_steps_are_dreamed_at_once(shards) -> None:
         assert all(torch.isfinite(value) for value in losses.values())
 
 
+@pytest.mark.slow
 def test_training_learns_resumes_and_leaves_a_model(shards, tmp_path) -> None:
     often = LoopConfig(log_seconds=0.0, frames=60 * 48)
     folder = train_phase("dynamics", [shards], tmp_path, CONFIG, seconds=300, seed=0, loop=often)
@@ -338,6 +341,7 @@ def test_training_learns_resumes_and_leaves_a_model(shards, tmp_path) -> None:
     assert world.frame(world.step(state, Action(forward=True))).shape == (*CONFIG.size, 3)
 
 
+@pytest.mark.slow
 def test_compiled_kernels_train_the_same_model(shards, tmp_path) -> None:
     weights = []
     for kernels in (None, "aot_eager"):
@@ -351,6 +355,7 @@ def test_compiled_kernels_train_the_same_model(shards, tmp_path) -> None:
         assert torch.allclose(plain, weights[1][name], atol=2e-3), name
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(shards, tmp_path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -388,6 +393,7 @@ def test_clips_become_shards(tmp_path) -> None:
     assert float(batch.turn.abs().max()) > 1.0
 
 
+@pytest.mark.slow
 def test_train_all_leaves_a_model_with_its_card(tmp_path, monkeypatch) -> None:
     from reverie.demos import train as module
     from reverie.simulator.dream import DreamWorld
@@ -408,6 +414,7 @@ def test_train_all_leaves_a_model_with_its_card(tmp_path, monkeypatch) -> None:
     assert "onnx" in more["unfinished"] and load_model(tmp_path / "more" / "model").config == CONFIG
 
 
+@pytest.mark.slow
 def test_batches_take_up_shards_that_are_recorded_meanwhile(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(data, "RESCAN_SECONDS", 0.0)
     write_shard(tmp_path / "0", 0, 3, ShardPlan(size=CONFIG.size, rows=64, episode=(64, 64)))
@@ -420,6 +427,7 @@ def test_batches_take_up_shards_that_are_recorded_meanwhile(tmp_path, monkeypatc
     assert len(source.shards) == 2
 
 
+@pytest.mark.slow
 def test_frames_of_several_shapes_are_recorded_and_learned_from(tmp_path) -> None:
     plan = replace(PLAN, shapes=CONFIG.shapes)
     assert [plan.size_of(index) for index in range(8)] == 3 * [CONFIG.size] + [(48, 32)] + 3 * [CONFIG.size] + [
@@ -445,6 +453,7 @@ def test_frames_of_several_shapes_are_recorded_and_learned_from(tmp_path) -> Non
     assert all(bool(torch.isfinite(loss)) for loss in losses.values())
 
 
+@pytest.mark.slow
 def test_processes_make_the_batches_that_an_accelerator_eats(shards) -> None:
     rng = np.random.default_rng(0)
     made = ShardSet([shards], CONFIG).batches(rng, 2, 4, 0.0, loaders=2)
