@@ -22,6 +22,7 @@ from reverie.demos.options import (
     TrainOptions,
 )
 from reverie.model.errors import ReverieError
+from reverie.model.startup import TORCH, require
 
 SIZE_STEP = 16
 """Frame sides are multiples of this many pixels."""
@@ -32,6 +33,8 @@ EXIT_INTERRUPTED = 130
 BACKENDS = ("auto", "onnx", "onnx-int8", "torch", "torch-bf16")
 DEVICES = ("auto", "cpu", "cuda")
 """As in `reverie.model.weights`, which would import numpy."""
+NEED_TRAINING = ("train", "evaluate", "compare", "export")
+"""Commands that need the extra `train`, whatever their options are."""
 
 
 class UsageError(ReverieError):
@@ -409,6 +412,17 @@ HANDLERS: dict[str, tuple[type, Callable[[Any], Mapping[str, Any]]]] = {
 }
 
 
+def require_extras(command: str, options: Any) -> None:
+    """Looks whether what a command will import is installed, before it does any work. Raises MissingExtra."""
+    if command in NEED_TRAINING:
+        exports = command == "export" or getattr(options, "phase", "") == "finetune"
+        require("train", command, None if exports else TORCH)
+    if getattr(options, "low_rank", 0):
+        require("lora", f"{command} --low-rank")
+    if getattr(options, "backend", "auto").startswith("torch"):
+        require("train", f"--backend {options.backend}", TORCH)
+
+
 def run(arguments: Sequence[str] | None) -> int:
     """Parses, runs, and prints the result: one `name: value` line each, or one line of JSON. Raises ReverieError.
 
@@ -417,6 +431,7 @@ def run(arguments: Sequence[str] | None) -> int:
     namespace = build_parser().parse_args(arguments)
     kind, handler = HANDLERS[namespace.command]
     options = kind(**{field.name: getattr(namespace, field.name) for field in fields(kind)})
+    require_extras(namespace.command, options)
     result = handler(options)
     if options.json:
         print(json.dumps(result, allow_nan=False), flush=True)

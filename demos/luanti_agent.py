@@ -26,6 +26,7 @@ from reverie.demos.record_luanti import Plan, record_clip
 from reverie.demos.rl import Engine, load_agent, load_config
 from reverie.env.spaces import ActionCodec, make_codec
 from reverie.model.errors import ReverieError
+from reverie.model.startup import require
 from reverie.simulator.action import Action
 from reverie.simulator.clip_lines import BUTTON_OF_KEY, DEGREES_PER_PIXEL
 from reverie.simulator.clip_rows import clip_events
@@ -111,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     try:
+        require("rl", "an agent")
         report = run(options.agent, options.out, options.ticks, options.seed)
     except (ReverieError, OSError) as error:
         return complain(error)

@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from reverie.model.config import ModelConfig, preset
-from reverie.model.cores import usable_cores
+from reverie.model.cores import allowed_cores, usable_cores
 from reverie.model.errors import ModelError
 from reverie.model.training.lessons import LESSON
 from reverie.model.training.loop import usual_loop
@@ -34,6 +34,8 @@ RECORDING_SHARE = 0.08
 """Of the time of `train all` on the voxel world."""
 PHASE_SHARES: dict[str, float] = {"dynamics": 0.6, "distill": 0.4}
 """How `train all` divides the rest."""
+TRAINING_SHARE = 0.5
+"""Least share of the time that is left for training, however long a slow machine took to record."""
 MOST_SHARDS = 4096
 LAST_SHARD_SECONDS = 30.0
 """No new shard is begun so shortly before training ends."""
@@ -77,7 +79,7 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
 def recorders() -> int:
     """Processes that record while training goes on: none where the cores are what trains, and else what is left."""
     device = choose_device()
-    return 0 if device.type == "cpu" else max(0, usable_cores() - 1 - usual_loop(device).loaders)
+    return 0 if device.type == "cpu" else max(0, allowed_cores() - 1 - usual_loop(device).loaders)
 
 
 @contextmanager
@@ -189,6 +191,7 @@ def train(
     known = [target / "data"] if resume and any((target / "data").glob(f"*/{META}")) else None
     folders = known or gather(data, target, config, recording, seed)
     left = 60 * minutes - (time.perf_counter() - began if phase == "all" else recording)
+    left = max(left, 60 * minutes * TRAINING_SHARE)
     result: dict[str, Any] = {"preset": preset_name, "minutes": minutes, "machine": machine()}
     with recording_beside(target / "data", config, seed, recorders() if data == "voxel" else 0, left):
         for name in PHASES if phase == "all" else (phase,):

@@ -140,7 +140,8 @@ def write_shards(
 ) -> int:
     """Plays `count` shards into `out/00000`, `out/00001`, …, skipping those that are there.
 
-    Starts no new one after `seconds`. Returns how many are there at the end; `progress` gets the ticks of each.
+    Starts no new one after `seconds`, unless there is none at all. Returns how many are there at the end; `progress`
+    gets the ticks of each.
     """
     plan = plan or ShardPlan()
     began = time.perf_counter()
@@ -150,7 +151,9 @@ def write_shards(
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         running: set[Future[int]] = set()
         while todo or running:
-            while todo and len(running) < workers and time.perf_counter() - began < seconds:
+            while todo and len(running) < workers:
+                if done + len(running) and time.perf_counter() - began >= seconds:
+                    break
                 index = todo.pop(0)
                 running.add(pool.submit(write_shard, out / f"{index:05d}", index, seed, plan))
             if not running:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.model.cores import usable_cores
 from reverie.simulator.errors import ClipError
 from reverie.simulator.world import TICKS_PER_SECOND
 
@@ -93,6 +94,7 @@ def iterate_video(path: Path, start: int, stop: int, size: tuple[int, int] | Non
             if stream.codec_context is None or stream.codec_context.name not in CODECS:
                 raise ClipError(f"{path}: is not encoded as any of {', '.join(sorted(CODECS))}")
             _check_size(path, stream.codec_context.height, stream.codec_context.width)
+            stream.codec_context.thread_count = usable_cores()
             stream.codec_context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
             for index, picture in enumerate(_decode(container, stream)):
                 if index >= stop:

@@ -212,6 +212,7 @@ def panorama(turns: np.ndarray) -> np.ndarray:
     return np.stack([np.repeat(wall[:, place : place + 160, None], 3, axis=2) for place in places])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [0, 1, -1])
 def test_alignment_is_measured_and_a_recorder_that_is_late_is_found_out(tmp_path: Path, late: int) -> None:
     pixels = np.random.default_rng(1).integers(-6, 7, 119)
@@ -302,6 +303,7 @@ def test_whole_seeds_are_held_out_and_everybody_chooses_the_same(tmp_path: Path)
         held_out(paths, 1.0)
 
 
+@pytest.mark.slow
 def test_judging_by_held_out_seeds_skips_late_ticks_and_names_broken_clips(tmp_path: Path) -> None:
     for seed in range(5):
         lines = [line(k, dt=120) if 10 <= k < 20 else line(k) for k in range(90)]

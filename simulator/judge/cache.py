@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from importlib import metadata
@@ -21,9 +20,11 @@ from typing import Any
 import reverie.model
 import reverie.simulator
 from reverie.model.errors import ReverieError
+from reverie.model.startup import private_folder, user_cache
 from reverie.model.weights import BUNDLED, CONFIG, ONNX, STUDENT, TEACHER
 
 REPORT = "report.json"
+NO_HOME = "reverie-cache"
 MOST_REPORTS = 24
 """Older ones are thrown away."""
 KEY_DIGITS = 24
@@ -33,15 +34,13 @@ COUNTED = (".py", ".safetensors", ".json", ".png")
 
 
 def cache_folder() -> Path:
-    """Where reports are kept: `reverie/evaluate` in what the system uses for caches."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "reverie" / "evaluate"
+    """Where reports are kept: `reverie/evaluate` in what the system uses for caches.
+
+    A user without a home folder has a folder among the temporary files; where that cannot be had either, the one that
+    is returned cannot be written to.
+    """
+    base = user_cache() or private_folder(NO_HOME)
+    return (base or Path(os.devnull)) / "reverie" / "evaluate"
 
 
 def code_version() -> str:

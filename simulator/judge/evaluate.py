@@ -8,7 +8,6 @@ contributed, for `compare`. Everything but `seconds` repeats exactly, so reports
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from reverie.model.config import ModelConfig
+from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError, ReverieError
 from reverie.model.weights import TEACHER, load_model, model_folder
 from reverie.simulator.dream import DreamWorld
@@ -224,7 +224,7 @@ def voxel_truth(many: Amounts, seed: int, context: int, size: tuple[int, int], s
                 runs.append(probe_run(world, name, seed + index, context))
         return part if states else _light(part)
 
-    threads = max(1, min(os.cpu_count() or 1, MOST_THREADS, worlds))
+    threads = max(1, min(usable_cores(), MOST_THREADS, worlds))
     with ThreadPoolExecutor(threads) as pool, progress_bar("true worlds", worlds, "world") as bar:
         for part in pool.map(play, range(worlds)):
             true.played.extend(part.played)
