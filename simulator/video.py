@@ -176,7 +176,7 @@ def _fitted(picture: Any, size: tuple[int, int] | None) -> np.ndarray:
 
 
 def _display_turn(picture: Any) -> tuple[bool, bool, bool] | None:
-    """How a frame is turned when shown: whether to swap rows and columns, mirror rows, mirror columns; None: not at all.
+    """How a frame is turned: whether to swap rows and columns, to mirror rows, to mirror columns; None: not at all.
 
     By the signs of the display matrix (ISO/IEC 14496-12, 6.2.2: x' = ax + cy, y' = bx + dy), which turns by quarters.
     """
