@@ -66,14 +66,14 @@ class Clip:
         shape and resizes by area averaging. `degrees_per_pixel` is the mouse's scale (None: measured on the
         recording's beginning, as everywhere). Frames with an open menu are left out unless `keep_menus`. Where film
         and lines differ in length (a recorder that was cut off), the shorter one counts, with a warning. Raises
-        ClipError, also where the film's edit list hides frames at its beginning and the lines are not just those of
-        the others: which line belongs to which frame is not known then.
+        ClipError, also where the film's edit list hides frames before others and the lines are not just those of the
+        others: which line belongs to which frame is not known then.
         """
         if start < 0 or (length is not None and length < 1):
             raise ClipError(f"{path}: cannot read {length} frames from frame {start}")
         film, text = find_clip(path)
         times = None
-        if text.is_file() and (length is None or start >= video.SEEK_FROM or video.hides_first(film)):
+        if text.is_file():
             facts = video.survey(film)
             if facts.hidden:
                 check_hidden(film, facts.hidden, len(facts), clip_lines.count_lines(text))
@@ -92,7 +92,7 @@ class Clip:
         film, text = find_clip(path)
         ticks = clip_lines.count_lines(text)
         times: Sequence[int] | None = video.regular_times(film)
-        if times is None or len(times) != ticks or video.hides_first(film):
+        if times is None or len(times) != ticks:
             facts = video.survey(film)
             if facts.hidden:
                 check_hidden(film, facts.hidden, len(facts), ticks)
@@ -269,11 +269,11 @@ class ClipWriter:
 
 
 def check_hidden(film: Path, hidden: int, frames: int, lines: int) -> None:
-    """Raises ClipError for a film that hides its first frames unless there is a line for each of the others."""
+    """Raises ClipError for a film that hides frames unless there is a line for each of the others."""
     if frames != lines:
         raise ClipError(
-            f"{film}: its edit list hides the first {hidden} frames, and its jsonl has {lines} lines for the other "
-            f"{frames}; write the film anew without it, or leave out the lines of hidden frames"
+            f"{film}: its edit list hides {hidden} frames and shows {frames}, and its jsonl has {lines} lines: "
+            "which belong together is not known; encode the film anew without an edit list, or remove the lines of hidden frames"
         )
 
 

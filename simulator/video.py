@@ -93,8 +93,11 @@ class VideoWriter:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """A film's container and video stream. Raises ClipError, also for what FFmpeg raises while it is open."""
+def _opened(path: Path, options: dict[str, str] | None = None) -> Iterator[tuple[Any, Any]]:
+    """A film's container, opened with a demuxer's `options`, and its video stream.
+
+    Raises ClipError, also for what FFmpeg raises while it is open.
+    """
     import av
 
     try:
@@ -106,7 +109,8 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
                     raise ClipError(f"{path}: is a film in {name}; convert it to mp4, such as by ffmpeg")
             # The format is forced: probing would let a playlist in disguise open other files and addresses.
             kind = "matroska" if start.startswith(MATROSKA) else "mp4"
-            with av.open(file, mode="r", format=kind) as container:
+            known = options if kind == "mp4" else None
+            with av.open(file, mode="r", format=kind, options=known) as container:
                 if not container.streams.video:
                     raise ClipError(f"{path}: holds no video")
                 stream = container.streams.video[0]
@@ -135,10 +139,13 @@ def iterate_video(
     up to, and each frame is checked to be the one that was meant. Raises ClipError for a file that is no video, has
     frames too large to read, or lacks one of `times`. A file that was cut off just ends.
     """
+    from av.video.reformatter import VideoReformatter
+
     if times is not None and start >= SEEK_FROM and start < len(times):
         seek, first = int(times[start]), start
     else:
         seek, first = None, 0
+    scaler = VideoReformatter()
     with _opened(path) as (container, stream):
         if seek is not None:
             container.seek(seek, stream=stream)
@@ -156,10 +163,10 @@ def iterate_video(
             if index <= start:
                 continue
             _check_size(path, picture.height, picture.width)
-            yield _fitted(picture, size)
+            yield _fitted(picture, size, scaler)
 
 
-def _fitted(picture: Any, size: tuple[int, int] | None) -> np.ndarray:
+def _fitted(picture: Any, size: tuple[int, int] | None, scaler: Any) -> np.ndarray:
     """A decoded frame, upright, cut to the shape of `size` and area-averaged: uint8 [h, w, 3]."""
     turn = _display_turn(picture)
     across = turn is not None and turn[0]
@@ -167,7 +174,7 @@ def _fitted(picture: Any, size: tuple[int, int] | None) -> np.ndarray:
     height, width = size or upright
     tall, wide = covering(upright, (height, width))
     stored = {"width": tall, "height": wide} if across else {"width": wide, "height": tall}
-    pixels = picture.reformat(**stored, format="rgb24", interpolation="AREA").to_ndarray()
+    pixels = scaler.reformat(picture, **stored, format="rgb24", interpolation="AREA").to_ndarray()
     if turn is not None:
         pixels = pixels.swapaxes(0, 1) if turn[0] else pixels
         pixels = pixels[:: -1 if turn[1] else 1, :: -1 if turn[2] else 1]
@@ -204,7 +211,7 @@ class Film:
     times: np.ndarray
     """int64 [n]: presentation time of each frame, in order, up to the first damaged packet."""
     hidden: int
-    """Frames before the first of `times` that an edit list hides."""
+    """Frames before the last of `times` that an edit list hides."""
     promised: int
     """Frames that the header says there are to be shown; 0 where it does not say."""
     rate: float
@@ -216,20 +223,30 @@ class Film:
 
 def survey(path: Path) -> Film:
     """Reads all packets of a film. Raises ClipError for a file that cannot be read as a video."""
+    with _opened(path) as (container, stream):
+        shown = [(time, place) for show, time, place in _until_damage(_packets(container, stream)) if show]
+        rate, stored = float(stream.average_rate or stream.base_rate or 0), int(stream.frames or 0)
+    times = np.sort(np.array([time for time, _ in shown], np.int64))
+    if stored <= len(shown):
+        return Film(times, 0, stored, rate)
+    # Whole groups of pictures that an edit list hides are not among the packets, unless it is ignored.
+    with _opened(path, {"ignore_editlist": "1"}) as (container, stream):
+        every = sorted((time, place) for _, time, place in _until_damage(_packets(container, stream)))
+    places = {place for _, place in shown}
+    known = [place in places for _, place in every]
+    last = max((k for k, is_shown in enumerate(known) if is_shown), default=-1)
+    hidden = known.count(False)
+    return Film(times, known[:last].count(False) if last >= 0 else hidden, max(0, stored - hidden), rate)
+
+
+def _until_damage(packets: Iterator[tuple[bool, int, int]]) -> Iterator[tuple[bool, int, int]]:
+    """`packets` up to what FFmpeg cannot read: what came before is what there is."""
     import av
 
-    shown: list[int] = []
-    hidden: list[int] = []
-    with _opened(path) as (container, stream):
-        try:
-            for discarded, time in _packet_times(container, stream):
-                (hidden if discarded else shown).append(time)
-        except av.error.FFmpegError:
-            pass  # what was read until here is what there is
-        rate, stored = float(stream.average_rate or stream.base_rate or 0), int(stream.frames or 0)
-    times = np.sort(np.array(shown, np.int64))
-    before = sum(time < times[0] for time in hidden) if len(times) else 0
-    return Film(times, before, max(0, stored - len(hidden)), rate)
+    try:
+        yield from packets
+    except av.error.FFmpegError:
+        return
 
 
 def regular_times(path: Path) -> range | None:
@@ -243,15 +260,11 @@ def regular_times(path: Path) -> range | None:
     with _opened(path) as (container, stream):
         rate = stream.average_rate
         step = 1 / (rate * stream.time_base) if rate and stream.time_base else Fraction(1, 2)
-        first: list[int] = []
         try:
-            for discarded, time in _packet_times(container, stream):
-                if not discarded:
-                    first.append(time)
-                if len(first) == REORDERED:
-                    break
+            shown = (time for show, time, _ in _packets(container, stream) if show)
+            first = list(islice(shown, REORDERED))
             container.seek(LATEST, stream=stream)
-            last = [time for discarded, time in _packet_times(container, stream) if not discarded]
+            last = [time for show, time, _ in _packets(container, stream) if show]
         except av.error.FFmpegError:
             return None
     if not first or not last or step.denominator != 1 or (max(last) - min(first)) % int(step):
@@ -259,21 +272,8 @@ def regular_times(path: Path) -> range | None:
     return range(min(first), max(last) + 1, int(step))
 
 
-def hides_first(path: Path) -> bool:
-    """Whether an edit list hides frames at a film's beginning; False for what is no film."""
-    import av
-
-    try:
-        with _opened(path) as (container, stream):
-            seen = list(islice(_packet_times(container, stream), REORDERED))
-    except (ClipError, av.error.FFmpegError):
-        return False
-    shown = [time for discarded, time in seen if not discarded]
-    return any(discarded and (not shown or time < min(shown)) for discarded, time in seen)
-
-
-def _packet_times(container: Any, stream: Any) -> Iterator[tuple[bool, int]]:
-    """Whether it is hidden, and the presentation time, of each packet up to the first damaged one."""
+def _packets(container: Any, stream: Any) -> Iterator[tuple[bool, int, int]]:
+    """Whether it is shown, the presentation time, and the place in the file, of each packet up to the first damaged."""
     prefix = _length_bytes(stream.codec_context.codec.canonical_name, stream.codec_context.extradata or b"")
     for packet in container.demux(stream):
         if not packet.size:
@@ -281,7 +281,7 @@ def _packet_times(container: Any, stream: Any) -> Iterator[tuple[bool, int]]:
         time = packet.dts if packet.pts is None else packet.pts
         if time is None or packet.is_corrupt or not _is_whole(packet, prefix):
             return
-        yield bool(packet.is_discard), int(time)
+        yield not packet.is_discard, int(time), int(packet.pos or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +297,7 @@ class VideoFacts:
     promised: int
     """That the header says are shown; 0 where it does not say."""
     hidden: int = 0
-    """Frames before the first that an edit list hides."""
+    """Frames before the last of these that an edit list hides."""
 
 
 def probe(path: Path) -> VideoFacts:
