@@ -117,7 +117,7 @@ def _read_clip(path: Path, size: tuple[int, int], tick: int | None) -> Clip:
             raise SceneError(f"{path}: no such file")
         raise SceneError(
             f"{path}: is a film of a kind that is not read; convert it to mp4, and put the lines of its actions, "
-            f"{lines.name}, beside it{INSTEAD}"
+            f"{path.with_suffix(LINES_SUFFIX).name}, beside it{INSTEAD}"
         )
     if film.exists() and not lines.exists():
         raise SceneError(
@@ -125,7 +125,9 @@ def _read_clip(path: Path, size: tuple[int, int], tick: int | None) -> Clip:
             f"from it{INSTEAD}"
         )
     if not film.exists():
-        raise SceneError(f"{film}: no such file" if lines.exists() else f"{film} and {lines.name}: no such files")
+        if lines.exists():
+            raise SceneError(f"{lines}: is lines without a film: there is no {film.name} beside it")
+        raise SceneError(f"{film} and {lines.name}: no such files")
     try:
         if tick is None:
             return Clip.load_end(path, CLIP_TICKS, size=size)
