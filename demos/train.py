@@ -28,6 +28,7 @@ from reverie.model.training.shards import META, read_meta
 from reverie.model.weights import model_folder
 from reverie.simulator.outputs import writable_folder
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
+from reverie.simulator.text import printable
 
 if TYPE_CHECKING:
     from reverie.model.readers import Readers
@@ -236,4 +237,4 @@ def _write_first_card(target: Path, data: str, config: ModelConfig) -> None:
     runs = {"voxel": voxel_runs(JUDGED_WORLDS, config.memory + config.past, config.size)}
     figures = judged(target / "model", runs, target / "judged")["voxel"]
     text = first_card(target / "model", data, target, machine(), figures)
-    (target / "model" / "CARD.md").write_text(text, "utf-8")
+    (target / "model" / "CARD.md").write_text(printable(text), "utf-8")

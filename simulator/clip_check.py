@@ -26,7 +26,7 @@ from reverie.simulator.clip_split import seed_of
 from reverie.simulator.clips import Clip, check_hidden
 from reverie.simulator.errors import ClipError
 from reverie.simulator.outputs import writable_folder
-from reverie.simulator.text import printable, raw_lines
+from reverie.simulator.text import raw_lines
 from reverie.simulator.world import TICKS_PER_SECOND
 
 RATE_TOLERANCE = 0.02
@@ -301,5 +301,5 @@ def _write_sheet(path: Path, sampled: Sequence[tuple[Examined, np.ndarray]]) -> 
     strips = []
     for found, frames in sampled[:SHEET_CLIPS]:
         shown = np.linspace(0, len(frames) - 1, SHEET_FRAMES).astype(int)
-        strips.append(Strip(printable(found.path.stem).replace("-", " "), frames[shown]))
+        strips.append(Strip(found.path.stem.replace("-", " "), frames[shown]))
     write_sheet(path, strips)

@@ -273,7 +273,7 @@ def check_hidden(film: Path, hidden: int, frames: int, lines: int) -> None:
     if frames != lines:
         raise ClipError(
             f"{film}: its edit list hides {hidden} frames and shows {frames}, and its jsonl has {lines} lines: "
-            "which belong together is not known; encode the film anew without edits, or remove the lines of hidden frames"
+            "which belong together is not known; encode the film without edits, or remove the lines of hidden frames"
         )
 
 
