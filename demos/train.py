@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 import threading
 import time
@@ -21,7 +20,6 @@ from tqdm import tqdm
 from reverie.model.config import ModelConfig, preset
 from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError
-from reverie.model.training.lessons import LESSON
 from reverie.model.training.loop import usual_loop
 from reverie.model.training.phases import PHASES, choose_device, last_record, train_phase
 from reverie.model.training.shards import META, read_meta
@@ -152,13 +150,13 @@ def _adapt_readers(base: Readers, clips: Path, out: Path, seconds: float, seed: 
 
 def _write_lessons(shards: Path, out: Path, write: Callable[[Path, Path], int]) -> None:
     """A lesson for each shard that has none, or that of another shard of that name."""
+    from reverie.simulator.lessons import is_lesson_of
+
     with tqdm(desc="lessons", unit=" shards") as bar:
         for meta in sorted(shards.glob(f"*/{META}")):
             lesson = out / meta.parent.name
-            if not (lesson / LESSON).is_file() or read_meta(lesson) != read_meta(meta.parent):
-                (lesson / META).unlink(missing_ok=True)
+            if not is_lesson_of(lesson, meta.parent):
                 write(meta.parent, lesson)
-                shutil.copyfile(meta, lesson / META)
             bar.update()
 
 
