@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -150,6 +151,7 @@ def build_parser() -> Parser:
     add_engine(play)
     play.add_argument("--world", choices=("dream", "voxel"), default="dream", help="(default: dream)")
     play.add_argument("--scene", help="where to start: a name, an image, or a clip (.mp4)")
+    play.add_argument("--scene-tick", type=seed, metavar="N", help="start at this tick of the clip (default: its end)")
     play.add_argument("--seed", type=seed, help="which start, and which dream (default: any; headless: 0)")
     play.add_argument("--size", type=frame_size, help="WIDTHxHEIGHT of frames (default: 160x96, or as trained)")
     play.add_argument("--record", metavar="OUT.mp4", help="record from the first frame on")
@@ -374,6 +376,9 @@ def compare(options: CompareOptions) -> Mapping[str, Any]:
 
 def page(options: PageOptions) -> Mapping[str, Any]:
     """Runs `reverie page`."""
+    from reverie.simulator.outputs import writable_folder
+
+    writable_folder(options.report)
     from reverie.demos.pages.write import write_pages
 
     return write_pages(options.report, options.against, options.seed)
@@ -394,6 +399,10 @@ def bench(options: BenchOptions) -> Mapping[str, Any]:
 
 def export(options: ExportOptions) -> Mapping[str, Any]:
     """Runs `reverie export`."""
+    from reverie.simulator.outputs import writable_file
+
+    for name in ("step.onnx", "step.int8.onnx"):
+        writable_file(os.path.join(options.out, name))
     from reverie.model.onnx_export import export as run
 
     return run(options.model, options.out)
@@ -442,6 +451,13 @@ def run(arguments: Sequence[str] | None) -> int:
     return EXIT_REFUSED if result.get("accepted") is False else 0
 
 
+def escape_output() -> None:
+    """Has what a terminal's encoding lacks, and what is no text (names of files may be any bytes), printed escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def complain(error: Exception) -> int:
     """Prints an error as one line on standard error."""
     text = " ".join(str(error).split()) or type(error).__name__
@@ -451,6 +467,7 @@ def complain(error: Exception) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point. Returns the exit code: 0, 1 for a refusal, 2 for what the user can mend, 130 after Ctrl-C."""
+    escape_output()
     try:
         return run(arguments)
     except BrokenPipeError:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.demos.cli import complain, whole
+from reverie.demos.cli import complain, escape_output, whole
 from reverie.demos.luanti.engine import FrameState
 from reverie.demos.luanti.player import KEYSYMS, Input
 from reverie.demos.record_luanti import Plan, record_clip
@@ -110,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ticks", type=whole(1), default=400)
     parser.add_argument("--seed", type=whole(0), default=1, help="of the map")
     parser.add_argument("--json", action="store_true")
+    escape_output()
     options = parser.parse_args(arguments)
     try:
         require("rl", "an agent")

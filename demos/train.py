@@ -20,12 +20,13 @@ from tqdm import tqdm
 from reverie.model.config import ModelConfig, preset
 from reverie.model.cores import allowed_cores, usable_cores
 from reverie.model.errors import ModelError
-from reverie.model.training.lessons import LESSON
 from reverie.model.training.loop import usual_loop
 from reverie.model.training.phases import PHASES, choose_device, last_record, train_phase
-from reverie.model.training.shards import META
+from reverie.model.training.shards import META, read_meta
 from reverie.model.weights import model_folder
+from reverie.simulator.outputs import writable_folder
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
+from reverie.simulator.text import printable
 
 if TYPE_CHECKING:
     from reverie.model.readers import Readers
@@ -74,6 +75,12 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
     if clips_to_shards(folder, here, config.size) == 0:
         raise ModelError(f"{data}: holds neither training shards nor clips")
     return [here]
+
+
+def _recorded(folder: Path) -> bool:
+    """Whether there are shards in a folder, all of the voxel world."""
+    metas = [read_meta(meta.parent) for meta in folder.glob(f"*/{META}")]
+    return bool(metas) and all(str((meta or {}).get("origin")).startswith("voxel world") for meta in metas)
 
 
 def recorders() -> int:
@@ -144,11 +151,13 @@ def _adapt_readers(base: Readers, clips: Path, out: Path, seconds: float, seed: 
 
 
 def _write_lessons(shards: Path, out: Path, write: Callable[[Path, Path], int]) -> None:
-    """A lesson for each shard that has none."""
+    """A lesson for each shard that has none, or that of another shard of that name."""
+    from reverie.simulator.lessons import is_lesson_of
+
     with tqdm(desc="lessons", unit=" shards") as bar:
         for meta in sorted(shards.glob(f"*/{META}")):
             lesson = out / meta.parent.name
-            if not (lesson / LESSON).is_file():
+            if not is_lesson_of(lesson, meta.parent):
                 write(meta.parent, lesson)
             bar.update()
 
@@ -176,6 +185,8 @@ def train(
     The model folder is `out/model`. Raises ModelError.
     """
     if phase == READERS:
+        for name in ("data", "lessons", "model"):
+            writable_folder(Path(out) / name)
         return {"machine": machine(), "minutes": minutes} | train_readers(
             data, Path(out), minutes, seed, Path(init) if init else None
         )
@@ -186,9 +197,11 @@ def train(
         )
     target = Path(out)
     start = model_folder(init) if init else None
+    for name in ("data", "model", *PHASES):
+        writable_folder(target / name)
     began = time.perf_counter()
     recording = 60 * minutes * RECORDING_SHARE if data == "voxel" else 0.0
-    known = [target / "data"] if resume and any((target / "data").glob(f"*/{META}")) else None
+    known = [target / "data"] if resume and data == "voxel" and _recorded(target / "data") else None
     folders = known or gather(data, target, config, recording, seed)
     left = 60 * minutes - (time.perf_counter() - began if phase == "all" else recording)
     left = max(left, 60 * minutes * TRAINING_SHARE)
@@ -225,4 +238,4 @@ def _write_first_card(target: Path, data: str, config: ModelConfig) -> None:
     runs = {"voxel": voxel_runs(JUDGED_WORLDS, config.memory + config.past, config.size)}
     figures = judged(target / "model", runs, target / "judged")["voxel"]
     text = first_card(target / "model", data, target, machine(), figures)
-    (target / "model" / "CARD.md").write_text(text, "utf-8")
+    (target / "model" / "CARD.md").write_text(printable(text), "utf-8")

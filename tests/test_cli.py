@@ -132,7 +132,7 @@ def test_headless_play_reports_and_records(capsys: pytest.CaptureFixture[str], t
 
 
 def test_an_action_file_sets_the_length_and_the_steps(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    actions, movie = tmp_path / "a.jsonl", tmp_path / "a.mp4"
+    actions, movie = tmp_path / "a.jsonl", tmp_path / "b.mp4"
     actions.write_text('{"camera": [0, 9]}\n\n{"forward": true}\n', "utf-8")
     code, out, _ = run(capsys, *VOXEL[:4], "--size", "96x64", "--actions", str(actions), "--record", str(movie))
     assert code == 0 and "frames: 3" in out

@@ -20,6 +20,7 @@ from reverie.demos.window.paint import LARGEST_BRUSH, PALETTE, SMALLEST_BRUSH, C
 from reverie.demos.window.view import View, best_scale
 from reverie.model.errors import ReverieError
 from reverie.simulator.action import Action
+from reverie.simulator.text import printable
 from reverie.simulator.world import TICKS_PER_SECOND
 
 TITLE = "Reverie"
@@ -77,7 +78,7 @@ class WindowApp:
         self.running = True
         self.show_help = False
         self._sim = sim
-        self._label = label
+        self._label = printable(label)
         self._folder = folder
         self._script = script
         self._max_ticks = max_ticks
@@ -167,7 +168,7 @@ class WindowApp:
 
     def say(self, words: str) -> None:
         """Shows a message for a while."""
-        self._message = words
+        self._message = printable(words)
         self._message_until = time.perf_counter() + MESSAGE_SECONDS
         self._stale = True
 

@@ -22,6 +22,7 @@ import reverie.simulator
 from reverie.model.errors import ReverieError
 from reverie.model.startup import private_folder, user_cache
 from reverie.model.weights import BUNDLED, CONFIG, ONNX, STUDENT, TEACHER
+from reverie.simulator.clip_names import clip_files
 
 REPORT = "report.json"
 NO_HOME = "reverie-cache"
@@ -73,8 +74,12 @@ def library_versions() -> dict[str, str]:
 
 def recordings_version(folder: str) -> str:
     """A digest of the names, sizes and dates of the recordings in a folder."""
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix in (".mp4", ".jsonl"))
-    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in found]
+    facts = []
+    for files in clip_files(Path(folder)):
+        for path in (files.film, files.lines):
+            if path is not None and path.is_file():
+                name = os.fsencode(path.relative_to(folder))
+                facts.append((name, path.stat().st_size, path.stat().st_mtime_ns))
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

@@ -35,6 +35,7 @@ from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.judge.sheet import Strip, action_caption, write_sheet
 from reverie.simulator.judge.tasks import judge_tasks
 from reverie.simulator.judge.truth import EditRun, TrueRun
+from reverie.simulator.outputs import writable_folder
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 from reverie.simulator.world import TICKS_PER_SECOND
 
@@ -117,8 +118,11 @@ def evaluate(
     if data is None and seed < HELD_OUT_SEED:
         raise ReverieError(f"seed {seed}: models are trained on worlds below {HELD_OUT_SEED}; choose one from there up")
     began = time.perf_counter()
-    world = DreamWorld.load(model, backend, device, size)
     folder = Path(out) if out is not None else Path("runs") / f"evaluate-{Path(model).resolve().name}"
+    writable_folder(folder)
+    if data is not None and not Path(data).is_dir():
+        raise ReverieError(f"{data}: is no folder of recordings")
+    world = DreamWorld.load(model, backend, device, size)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
