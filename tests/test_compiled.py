@@ -1,4 +1,4 @@
-"""Compiled functions of the voxel world: where they are cached, and that damage to the cache costs only time."""
+"""Compiled functions: where they are cached, and that damage to the cache costs only time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from reverie.simulator.voxel import compiled as module
+from reverie.model import compiled as module
 
 
 def twice(x: int) -> int:
@@ -38,11 +38,9 @@ def test_a_function_is_compiled_once(folder: Path) -> None:
     assert sorted(path.suffix for path in folder.iterdir()) == [".nbc", ".nbi"]
 
 
-def test_a_change_to_any_source_of_the_voxel_world_compiles_it_anew(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_to_any_source_beside_it_compiles_it_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [hits(), hits()] == [0, 1]
-    monkeypatch.setattr(module, "_sources_digest", lambda: "another")
+    monkeypatch.setattr(module, "_sources_digest", lambda folder: "another")
     assert [hits(), hits()] == [0, 1]
 
 

@@ -418,7 +418,7 @@ def test_a_stranger_plays_a_dream(stranger: Run) -> None:
 
 COMPILE = """
 import sys
-from reverie.simulator.voxel import compiled
+from reverie.model import compiled
 print(compiled.cache_folder())
 sys.path.insert(0, {folder!r})
 import sums
@@ -430,9 +430,7 @@ def test_a_strangers_compiled_functions_are_kept_where_only_that_user_writes(str
     folder = stranger.here / "sums"
     folder.mkdir()
     sums = folder / "sums.py"
-    sums.write_text(
-        "from reverie.simulator.voxel.compiled import compiled\n@compiled\ndef twice(x):\n    return 2 * x\n"
-    )
+    sums.write_text("from reverie.model.compiled import compiled\n@compiled\ndef twice(x):\n    return 2 * x\n")
     for hits in (0, 1):
         done = stranger(COMPILE.format(folder=str(folder)))
         assert done.returncode == 0, done.stderr

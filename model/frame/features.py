@@ -15,6 +15,7 @@ from numba import njit
 
 from reverie.model.caster.gbuffer import ENTITY_TOKEN, GBuffer
 from reverie.model.caster.kernel import NO_FACE
+from reverie.model.compiled import compiled, compiled_exact
 
 EDGE = 16
 LEVELS = 5
@@ -163,7 +164,7 @@ def _four(first, edge, u, v, wide_u, wide_v, share, texels, weights, i, j, layer
     weights[i, j, layer, slot + 3] = share * part_u * part_v
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled_exact
 def _fill(
     tokens, faces, geometry, cells, open_sky, lamps, wet, dark, owner, rays, phases, cracked, crack, eye, pixel,
     token_count, surfaces, sky_row, sky_height, sky_period, texels, weights, kinds, details, numbers,
@@ -247,7 +248,7 @@ def _fill(
                 numbers[i, j, layer, 31] = 1.0 if dark[i, j] >= 0.0 and dark[i, j] < t else 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def look_up(texels, weights, table, out):
     """Fills out float32 [n, c] with the weighted sums of rows of `table` float32 [m, c]; texels and weights [n, 8]."""
     count, taps = texels.shape

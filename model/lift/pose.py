@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from reverie.model.caster.camera import FIELD_OF_VIEW, camera_basis, camera_rays, pixel_scale
+from reverie.model.compiled import compiled
 from reverie.model.lift.lift import LiftNetwork
 
 MOST_EDGES = 2500
@@ -63,7 +63,7 @@ def find_edges(image: np.ndarray, fov: float = FIELD_OF_VIEW) -> Edges:
     return Edges(np.ascontiguousarray(np.stack(rows, 1)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _score(edges, bases, spread):
     """float64 [n]: how well edges [m, 5] agree with the axes of cameras float64 [n, 3, 3]."""
     out = np.zeros(len(bases))

@@ -1,8 +1,8 @@
 """Compiled functions, cached on disk where there is a place for it; damage to the cache costs time, not the world.
 
-A cached function is thrown away when any file of the voxel world changes. Numba's own cache looks only at the file of
-the function itself, and would go on running an old copy of what it calls in other files: after an update two machines,
-or two processes, could then see different worlds.
+A cached function is thrown away when any file beside its own, or any of the model's kernels, changes. Numba's own
+cache looks only at the file of the function itself, and would go on running an old copy of what it calls in other
+files: after an update two machines, or two processes, could then see different worlds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from reverie.model.startup import private_folder, user_cache
 
 _SETTINGS: Any = numba.config  # filled in at run time
 if _SETTINGS.DISABLE_JIT:
-    raise ReverieError("the voxel world has to be compiled, which NUMBA_DISABLE_JIT forbids: unset it")
+    raise ReverieError("worlds have to be compiled, which NUMBA_DISABLE_JIT forbids: unset it")
 
 CACHE_FOLDER = "reverie-numba"
 DIGEST_BYTES = 32
@@ -32,10 +32,18 @@ _FAST = {"contract", "arcp", "reassoc", "nsz"}
 """Freedoms in arithmetic that keep infinities and NaN what they are."""
 
 
-@lru_cache(maxsize=1)
-def _sources_digest() -> str:
+KERNELS = ("*.py", "caster/*.py", "dream/*.py", "dynamics/*.py", "frame/*.py", "lift/*.py")
+"""Files of the model that compiled functions, or constants in them, come from."""
+
+
+@lru_cache
+def _sources_digest(folder: Path) -> str:
+    """A digest of the sources in `folder` and of the model's kernels."""
+    model = Path(__file__).parent
+    files = {path for pattern in KERNELS for path in model.glob(pattern)} | set(folder.glob("*.py"))
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(files):
+        digest.update(str(path.relative_to(model.parent)).encode() if path.is_relative_to(model.parent) else b"")
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -75,8 +83,8 @@ def cache_folder() -> Path | None:
 class _Locator(caching._CacheLocator):
     """Puts all functions into `cache_folder`."""
 
-    def __init__(self, line: int, folder: Path) -> None:
-        self._line, self._folder = line, folder
+    def __init__(self, line: int, folder: Path, sources: Path) -> None:
+        self._line, self._folder, self._sources = line, folder, sources
 
     def ensure_cache_path(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +93,7 @@ class _Locator(caching._CacheLocator):
         return str(self._folder)
 
     def get_source_stamp(self) -> str:
-        return _sources_digest()
+        return _sources_digest(self._sources)
 
     def get_disambiguator(self) -> str:
         return str(self._line)
@@ -93,7 +101,8 @@ class _Locator(caching._CacheLocator):
     @classmethod
     def from_function(cls, py_func: Any, py_file: str) -> _Locator | None:
         folder = cache_folder()
-        return None if folder is None else cls(py_func.__code__.co_firstlineno, folder)
+        sources = Path(py_file).resolve().parent
+        return None if folder is None else cls(py_func.__code__.co_firstlineno, folder, sources)
 
 
 class _Place(caching.CompileResultCacheImpl):
@@ -124,7 +133,8 @@ class _Cache(caching.FunctionCache):
     def __init__(self, py_func: Callable[..., Any]) -> None:
         """Raises RuntimeError where there is no folder to write to."""
         super().__init__(py_func)
-        self._cache_file = _CheckedFile(self._cache_path, self._impl.filename_base, _sources_digest())
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _CheckedFile(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -159,6 +169,8 @@ def _decorator(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 compiled = _decorator()
 """Compiles a function, without the interpreter's lock, cached on disk."""
+compiled_exact = _decorator(error_model="numpy")
+"""The same, where dividing by zero gives infinity."""
 compiled_fast = _decorator(fastmath=_FAST, error_model="numpy")
 """The same for the renderer: sums may be reordered, and dividing by zero gives infinity."""
 compiled_inline = _decorator(fastmath=_FAST, error_model="numpy", inline="always")
