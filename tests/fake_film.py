@@ -15,7 +15,7 @@ from reverie.simulator.action import Action
 
 SIZE = (32, 80)
 BITS = 10
-PIXELS_A_NUMBER = 4.0
+PIXELS_A_NUMBER = 1.0
 """The mouse moves so far for each number of a line, so that its action tells the number."""
 
 
