@@ -48,7 +48,7 @@ class Network(Protocol):
 
 
 class Networks(NamedTuple):
-    """What runs each stage: `outline(map)`, `columns(map, outline)`, `cells(crop, columns, low)`."""
+    """What runs each stage: `outline(map)`, `columns(map, outline)`, `cells(crop, columns, draft, low)`."""
 
     outline: Network
     columns: Network
@@ -353,9 +353,10 @@ class WorldModel:
         network, sampler = self._networks.cells, self.sampler
         assert network is not None
         lowest = np.array([low], np.int64)
+        draft = filled(columns, self.facts)[:, low : low + len(crop)]
 
         def predict(tokens: np.ndarray) -> list[np.ndarray]:
-            return [network(tokens[0], columns, lowest)]
+            return [network(tokens[0], columns, draft, lowest)]
 
         y = np.arange(low, low + crop.shape[1])[None, :, None]
         height = columns[HEIGHT][:, None].astype(np.int64)
