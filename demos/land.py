@@ -72,7 +72,8 @@ def _sheet(args: argparse.Namespace) -> None:
 
 SAMPLER_OPTIONS = {
     "cells": str, "outline_passes": int, "column_passes": int, "buried_passes": int, "open_passes": int,
-    "outline_temperature": float, "column_temperature": float, "cell_temperature": float, "jitter": float,
+    "outline_temperature": float, "column_temperature": float, "cell_temperature": float, "min_p": float,
+    "jitter": float,
 }  # fmt: skip
 """Fields of the sampler's configuration that can be set, with their types."""
 

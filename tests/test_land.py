@@ -234,9 +234,9 @@ def test_samplers_fill_everything_change_nothing_known_and_repeat(kind: str) -> 
     def draw(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
         if kind == "confidence":
-            return sample_by_confidence(lambda _: list(table), tokens, 4, 1.0, 1.0, rng)
+            return sample_by_confidence(lambda _: list(table), tokens, 4, 1.0, 0.0, 1.0, rng)
         turns = passes_of(halton_ranks(6, rng), tokens == UNKNOWN, 4, (0, 1))
-        return sample_in_order(lambda _: list(table), tokens, turns, 1.0, rng)
+        return sample_in_order(lambda _: list(table), tokens, turns, 1.0, 0.0, rng)
 
     first = draw(0)
     assert (first != UNKNOWN).all() and (first[tokens != UNKNOWN] == tokens[tokens != UNKNOWN]).all()
@@ -252,8 +252,18 @@ def test_later_passes_see_what_earlier_ones_sampled() -> None:
 
     unknown = np.ones((1, 4, 4), bool)
     turns = passes_of(np.arange(16).reshape(4, 4), unknown, 4)
-    sample_in_order(predict, np.full((1, 4, 4), UNKNOWN, np.uint8), turns, 1.0, np.random.default_rng(0))
+    sample_in_order(predict, np.full((1, 4, 4), UNKNOWN, np.uint8), turns, 1.0, 0.0, np.random.default_rng(0))
     assert seen == [16, 12, 8, 4]
+
+
+def test_unlikely_tokens_are_left_out() -> None:
+    logits = np.zeros((1, 40, 40, 3), np.float32)
+    logits[..., 2] = -2.0
+    tokens = np.full((1, 40, 40), UNKNOWN, np.uint8)
+    for min_p, values in ((0.0, {0, 1, 2}), (0.2, {0, 1})):
+        rng = np.random.default_rng(0)
+        drawn = sample_in_order(lambda _: list(logits), tokens, np.zeros_like(tokens, np.int64), 1.0, min_p, rng)
+        assert set(np.unique(drawn)) == values
 
 
 # --- networks

@@ -22,7 +22,7 @@ OPSET = 20
 INPUTS: dict[str, tuple[str, ...]] = {
     "outline": ("columns",),
     "columns": ("columns", "context"),
-    "cells": ("cells", "columns", "low"),
+    "cells": ("cells", "columns", "draft", "low"),
 }
 
 
@@ -38,7 +38,8 @@ def example(part: str, config: LandConfig) -> tuple[Tensor, ...]:
     if part == "cells":
         edge = config.cells.size
         crop = torch.zeros(1, edge, edge, edge, dtype=torch.int64)
-        return crop, torch.zeros(1, CHANNELS, edge, edge, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+        columns = torch.zeros(1, CHANNELS, edge, edge, dtype=torch.int64)
+        return crop, columns, crop.clone(), torch.zeros(1, dtype=torch.int64)
     own = config.outline if part == "outline" else config.columns
     columns = torch.zeros(1, CHANNELS, own.size, own.size, dtype=torch.int64)
     if part == "outline":

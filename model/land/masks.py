@@ -24,9 +24,8 @@ def _region(rng: np.random.Generator, size: int) -> np.ndarray:
         return np.ones((size, size), bool)
     if kind in (_HALF, _CORNER):
         if rng.random() < 0.7:  # along the axes, as chunks lie
-            sides = [axis if rng.random() < 0.5 else size - 1 - axis for axis in (x, z)]
-            edges = rng.integers(1, size, 2)
-            first, second = sides[0] >= edges[0], sides[1] >= edges[1]
+            along_x, along_z = (axis if rng.random() < 0.5 else size - 1 - axis for axis in (x, z))
+            first, second = along_x >= rng.integers(1, size), along_z >= rng.integers(1, size)
             if kind == _HALF:
                 return first if rng.random() < 0.5 else second
             return first & second if rng.random() < 0.5 else first | second

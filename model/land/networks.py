@@ -78,8 +78,9 @@ class ColumnEmbedding(nn.Module):
     def __init__(self, sizes: tuple[int, ...], features: int) -> None:
         super().__init__()
         self.sizes = sizes
-        self.tables = nn.ModuleList(nn.Embedding(size + 1, features) for size in sizes)
-        for channel, table in enumerate(self.tables):
+        tables = [nn.Embedding(size + 1, features) for size in sizes]
+        self.tables = nn.ModuleList(tables)
+        for channel, table in enumerate(tables):
             nn.init.normal_(table.weight, std=0.3)
             if channel in (HEIGHT, LEVEL, RISE):  # numbers: neighbours look alike from the start
                 with torch.no_grad():
@@ -207,8 +208,10 @@ class CellNet(nn.Module):
         self.flooded = nn.Embedding(3, f)
         self.ground = nn.Embedding(config.tokens + 1, f)
         self.top = nn.Embedding(config.tokens + 1, f)
+        self.draft = nn.Embedding(config.tokens + 1, f)
         for table in (
-            self.embed, self.over_ground, self.over_peak, self.altitude, self.flooded, self.ground, self.top
+            self.embed, self.over_ground, self.over_peak, self.altitude, self.flooded, self.ground, self.top,
+            self.draft,
         ):  # fmt: skip
             nn.init.normal_(table.weight, std=0.3)
         self.patches = nn.Linear(config.patch**3 * f, d)
@@ -219,11 +222,13 @@ class CellNet(nn.Module):
         self.unpatch = nn.Linear(d, config.patch**3 * f)
         self.join = nn.Conv3d(2 * f, 2 * f, 3, padding=1)
         self.head = nn.Linear(2 * f, config.tokens)
+        self.draft_head = nn.Embedding(config.tokens + 1, config.tokens)
+        nn.init.zeros_(self.draft_head.weight)
 
-    def forward(self, cells: Tensor, columns: Tensor, low: Tensor) -> Tensor:
-        """cells int64 [b, x, y, z], columns int64 [b, 5, x, z], low int64 [b] -> logits [b, x, y, z, tokens].
+    def forward(self, cells: Tensor, columns: Tensor, draft: Tensor, low: Tensor) -> Tensor:
+        """cells and draft int64 [b, x, y, z], columns int64 [b, 5, x, z], low int64 [b] -> logits [b, x, y, z, tokens].
 
-        `low` is y of the crop's lowest layer.
+        The draft is what the columns alone would fill the cells with; `low` is y of the crop's lowest layer.
         """
         config = self.config
         _, sx, sy, _ = cells.shape
@@ -236,6 +241,7 @@ class CellNet(nn.Module):
         peak = (y - base - rise).clamp(-_PEAK_UNDER, _PEAK_OVER) + _PEAK_UNDER
         peak = torch.where(vague | (rise == RISES - 1), _PEAK_OVER + _PEAK_UNDER + 1, peak)
         wet = torch.where(level == UNKNOWN, 2, ((y > height) & (y <= level)).long())
+        guess = torch.where(draft == UNKNOWN, config.tokens, draft)
         x = (
             self.embed(torch.where(cells == UNKNOWN, config.tokens, cells))
             + self.over_ground(over)
@@ -244,6 +250,7 @@ class CellNet(nn.Module):
             + self.altitude(y)
             + self.ground(torch.where(ground == UNKNOWN, config.tokens, ground))
             + self.top(torch.where(top == UNKNOWN, config.tokens, top))
+            + self.draft(guess)
         )
         p = config.patch
         grouped = rearrange(x, "b (x i) (y j) (z k) f -> b (x y z) (i j k f)", i=p, j=p, k=p)
@@ -255,4 +262,4 @@ class CellNet(nn.Module):
             x=sx // p, y=sy // p, i=p, j=p, k=p,
         )  # fmt: skip
         joined = self.join(torch.cat((x, spread), dim=-1).permute(0, 4, 1, 2, 3)).permute(0, 2, 3, 4, 1)
-        return self.head(functional.gelu(joined, approximate="tanh"))
+        return self.head(functional.gelu(joined, approximate="tanh")) + self.draft_head(guess)

@@ -63,17 +63,29 @@ def passes_of(ranks: np.ndarray, unknown: np.ndarray, passes: int, delay: Sequen
     return np.where(unknown, first + later, -1)
 
 
-def _draw(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens [n] and their log-probabilities from logits [n, size] (Gumbel-max)."""
-    scaled = logits.astype(np.float64) / max(temperature, 1e-6)
-    scaled -= scaled.max(axis=-1, keepdims=True)
+def _draw(
+    logits: np.ndarray, temperature: float, min_p: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens [n] and their log-probabilities from logits [n, size] (Gumbel-max).
+
+    Tokens of less than `min_p` times the likeliest one's probability are left out: what a network has not learned to
+    rule out altogether makes spikes in land (min-p sampling, Nguyen et al. 2024, arXiv 2407.01082).
+    """
+    logits = logits.astype(np.float64)
+    logits -= logits.max(axis=-1, keepdims=True)
+    scaled = np.where(logits < np.log(max(min_p, 1e-30)), -np.inf, logits / max(temperature, 1e-6))
     log_p = scaled - np.log(np.exp(scaled).sum(axis=-1, keepdims=True))
     chosen = (log_p + rng.gumbel(size=log_p.shape)).argmax(axis=-1)
     return chosen, np.take_along_axis(log_p, chosen[:, None], -1)[:, 0]
 
 
 def sample_in_order(
-    predict: Predict, tokens: np.ndarray, turns: np.ndarray, temperature: float, rng: np.random.Generator
+    predict: Predict,
+    tokens: np.ndarray,
+    turns: np.ndarray,
+    temperature: float,
+    min_p: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Fills tokens [c, ...] pass by pass, those of pass k given all of the passes before.
 
@@ -84,7 +96,7 @@ def sample_in_order(
         for channel, logits in enumerate(predict(tokens)):
             where = turns[channel] == turn
             if where.any():
-                tokens[channel][where] = _draw(logits[where], temperature, rng)[0]
+                tokens[channel][where] = _draw(logits[where], temperature, min_p, rng)[0]
     return tokens
 
 
@@ -93,6 +105,7 @@ def sample_by_confidence(
     tokens: np.ndarray,
     passes: int,
     temperature: float,
+    min_p: float,
     choice_temperature: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
@@ -112,7 +125,7 @@ def sample_by_confidence(
         drawn, sure = np.zeros(tokens.shape, np.uint8), np.full(tokens.shape, -np.inf)
         for channel, logits in enumerate(predict(tokens)):
             where = unknown[channel]
-            drawn[channel][where], sure[channel][where] = _draw(logits[where], temperature, rng)
+            drawn[channel][where], sure[channel][where] = _draw(logits[where], temperature, min_p, rng)
         noise = choice_temperature * (1 - (index + 1) / passes) * rng.gumbel(size=total)[: int(unknown.sum())]
         sure[unknown] += noise
         chosen = np.zeros(tokens.size, bool)

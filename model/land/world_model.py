@@ -48,7 +48,7 @@ class Network(Protocol):
 
 
 class Networks(NamedTuple):
-    """What runs each stage: `outline(map)`, `columns(map, outline)`, `cells(crop, columns, low)`."""
+    """What runs each stage: `outline(map)`, `columns(map, outline)`, `cells(crop, columns, draft, low)`."""
 
     outline: Network
     columns: Network
@@ -69,9 +69,12 @@ class SamplerConfig:
     cells: str = "bottom-up"
     """One of `SAMPLERS`."""
     outline_temperature: float = 1.0
-    column_temperature: float = 0.9
+    column_temperature: float = 1.0
     cell_temperature: float = 0.7
+    min_p: float = 0.02
+    """Share of the likeliest value's probability below which a value is not sampled."""
     choice_temperature: float = 1.0
+    """Noise on the sureness in the confidence order."""
     jitter: float = 1.0
     """Metres of noise in the bottom-up order."""
 
@@ -280,7 +283,7 @@ class WorldModel:
             return _split(network(*inputs), config)
 
         turns = passes_of(halton_ranks(config.size, rng), unknown, passes, _DELAYS)
-        return sample_in_order(predict, window, turns, temperature, rng)
+        return sample_in_order(predict, window, turns, temperature, self.sampler.min_p, rng)
 
     def propose(
         self, cells: CellMap, low: Cell, shape: Cell, seed: int, plan: Plan | None = None, depth: int | None = 8
@@ -353,9 +356,10 @@ class WorldModel:
         network, sampler = self._networks.cells, self.sampler
         assert network is not None
         lowest = np.array([low], np.int64)
+        draft = filled(columns, self.facts)[:, low : low + len(crop)]
 
         def predict(tokens: np.ndarray) -> list[np.ndarray]:
-            return [network(tokens[0], columns, lowest)]
+            return [network(tokens[0], columns, draft, lowest)]
 
         y = np.arange(low, low + crop.shape[1])[None, :, None]
         height = columns[HEIGHT][:, None].astype(np.int64)
@@ -368,7 +372,7 @@ class WorldModel:
         ranks = bottom_up_ranks(over, rng, sampler.jitter) if sampler.cells == "bottom-up" else rng.random(crop.shape)
         later = passes_of(ranks, opened[None], sampler.open_passes)
         turns = np.where(later >= 0, later + sampler.buried_passes, turns)
-        return sample_in_order(predict, crop[None], turns, sampler.cell_temperature, rng)[0]
+        return sample_in_order(predict, crop[None], turns, sampler.cell_temperature, sampler.min_p, rng)[0]
 
 
 def _confident(
@@ -381,7 +385,8 @@ def _confident(
 
     shown = np.where(outside, np.uint8(0), crop)[None]  # not to be filled: any token but UNKNOWN
     passes = sampler.buried_passes + sampler.open_passes
-    done = sample_by_confidence(masked, shown, passes, sampler.cell_temperature, sampler.choice_temperature, rng)[0]
+    temperatures = sampler.cell_temperature, sampler.min_p, sampler.choice_temperature
+    done = sample_by_confidence(masked, shown, passes, *temperatures, rng)[0]
     return np.where(outside, np.uint8(UNKNOWN), done)
 
 

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from reverie.model.cells import HEIGHT as LAYERS
 from reverie.model.cells import UNKNOWN
 from reverie.model.errors import ModelError
-from reverie.model.land.columns import HEIGHT, STRIDE, LandFacts, columns_of, outline_of, survey
+from reverie.model.land.columns import HEIGHT, STRIDE, LandFacts, columns_of, filled, outline_of, survey
 from reverie.model.land.config import CellConfig, ColumnConfig, LandConfig, land_config
 from reverie.model.land.masks import dropped_columns, unknown_cells, unknown_columns
 from reverie.model.land.networks import CellNet, ColumnNet
@@ -66,7 +66,7 @@ class LoopConfig:
 
 
 LOOPS = {
-    "outline": LoopConfig(batch=32, resident=96, stay=1),
+    "outline": LoopConfig(batch=32, resident=96, stay=4),
     "columns": LoopConfig(batch=8, resident=96, stay=4),
     "cells": LoopConfig(batch=4),
 }
@@ -124,7 +124,7 @@ def outline_batch(
     for _ in range(batch):
         outline = worlds[rng.integers(len(worlds))].outline
         x, z = rng.integers(0, outline.shape[1], 2)
-        crop = np.rot90(torus_crop(outline, x, z, (config.size, config.size), (1, 2)), rng.integers(4), (1, 2))
+        crop = np.rot90(torus_crop(outline, x, z, (config.size, config.size), (1, 2)), int(rng.integers(4)), (1, 2))
         maps.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
         unknown.append(unknown_columns(rng, config.size))
     return torch.from_numpy(np.stack(maps)).long(), torch.from_numpy(np.stack(unknown))
@@ -158,9 +158,10 @@ def column_batch(worlds: list[World], rng: np.random.Generator, batch: int, conf
 def cell_batch(
     worlds: list[World], rng: np.random.Generator, batch: int, config: CellConfig, facts: LandFacts
 ) -> tuple[Tensor, ...]:
-    """Crops of cells [b, s, s, s], what is unknown of them, their columns [b, 5, s, s], y of the lowest layers [b]."""
+    """Crops of cells [b, s, s, s], what is unknown of them, their columns [b, 5, s, s], drafts, lowest layers [b]."""
     size = config.size
-    crops, unknown, columns, lows = [], [], [], []
+    crops: list[np.ndarray] = []
+    unknown, columns, drafts, lows = [], [], [], []
     while len(crops) < batch:
         world = worlds[rng.integers(len(worlds))]
         x, z = rng.integers(0, world.columns.shape[1], 2)
@@ -174,11 +175,13 @@ def cell_batch(
             crops.append(crop)
             unknown.append(masked)
             columns.append(below)
+            drafts.append(filled(below, facts)[:, low : low + size])
             lows.append(low)
     return (
         torch.from_numpy(np.stack(crops)).long(),
         torch.from_numpy(np.stack(unknown)),
         torch.from_numpy(np.stack(columns)).long(),
+        torch.from_numpy(np.stack(drafts)).long(),
         torch.tensor(lows),
     )
 
@@ -198,23 +201,20 @@ FILLED_WEIGHT = 5.0
 """Weight of filled cells above the ground."""
 
 
-def cell_nats(model: CellNet, crops: Tensor, unknown: Tensor, columns: Tensor, low: Tensor) -> Tensor:
-    """Nats [n] of the unknown cells, in the order of the mask."""
-    logits = model(torch.where(unknown, UNKNOWN, crops), columns, low)
-    return functional.cross_entropy(logits[unknown], crops[unknown], reduction="none")
-
-
 def above_ground(crops: Tensor, columns: Tensor, low: Tensor) -> Tensor:
     """bool [b, x, y, z]: cells over the ground of their column; none where that is unknown."""
     y = low[:, None] + torch.arange(crops.shape[2])
     return y[:, None, :, None] > columns[:, HEIGHT].unsqueeze(2)
 
 
-def cell_losses(
-    model: CellNet, crops: Tensor, unknown: Tensor, columns: Tensor, low: Tensor, air: int
-) -> dict[str, Tensor]:
-    """`cells`: the weighted mean that is trained on; `nats`, `above`: plain means over all, over those above ground."""
-    nats = cell_nats(model, crops, unknown, columns, low)
+def cell_losses(model: CellNet, air: int, *batch: Tensor) -> dict[str, Tensor]:
+    """Losses of a batch as `cell_batch` makes it.
+
+    `cells` is the weighted mean that is trained on; `nats`, `above` are plain means over all, over those above ground.
+    """
+    crops, unknown, columns, drafts, low = batch
+    logits = model(torch.where(unknown, UNKNOWN, crops), columns, drafts, low)
+    nats = functional.cross_entropy(logits[unknown], crops[unknown], reduction="none")
     above = above_ground(crops, columns, low)[unknown]
     weight = torch.where(above & (crops[unknown] != air), FILLED_WEIGHT, 1.0)
     losses = {"cells": (nats * weight).sum() / weight.sum(), "nats": nats.detach().mean()}
@@ -437,7 +437,7 @@ def _train(
         rng = np.random.default_rng([loop.seed, step, int(is_held_out)])
         if isinstance(network, CellNet):
             batch = cell_batch(worlds, rng, loop.batch, config.cells, facts)
-            return cell_losses(network, *batch, air=facts.air)
+            return cell_losses(network, facts.air, *batch)
         assert isinstance(network, ColumnNet)
         make = outline_batch if part == "outline" else column_batch
         return column_losses(network, *make(worlds, rng, loop.batch, network.config))

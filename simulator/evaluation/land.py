@@ -23,6 +23,7 @@ from reverie.model.land.columns import (
     STRIDE,
     LandFacts,
     columns_of,
+    filled,
     outline_of,
 )
 from reverie.model.land.masks import unknown_cells, unknown_columns
@@ -307,7 +308,8 @@ def land_nats(networks: Networks, pack: Pack, model: WorldModel, crops: int = 32
         no_columns = np.full_like(below, UNKNOWN)
         region = unknown_cells(np.random.default_rng([6, number]), crop, no_columns, low, facts)
         hidden = unknown_cells(np.random.default_rng([6, number]), crop, below, low, facts)
-        logits = networks.cells(np.where(hidden, np.uint8(UNKNOWN), crop), below, np.array([low]))
+        draft = filled(below, facts)[:, low : low + edge]
+        logits = networks.cells(np.where(hidden, np.uint8(UNKNOWN), crop), below, draft, np.array([low]))
         nats = _cross_entropy(logits[hidden], crop[hidden])
         over = (np.arange(low, low + edge)[None, :, None] > below[HEIGHT][:, None])[hidden]
         total, unsettled, masked = total + nats.sum(), unsettled + len(nats), masked + max(int(region.sum()), len(nats))
