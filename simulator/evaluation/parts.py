@@ -205,7 +205,7 @@ def measure_walk(session: Session, run: Run) -> Measured:
                 continue
             rows = [ticks.index(tick) for tick in far_ticks(seconds)]
             for name, pictures in (("", frames), ("true_", true), ("elsewhere_", elsewhere.frames)):
-                embedded = session.perception.embed(session.shown(pictures[rows]))
+                embedded = session.perception.embed(session.shown(pictures[rows]), keep=bool(name))
                 values[f"_{name}features_{seconds}s"] = np.round(embedded, 4).tolist()
     shown = [tick for tick in WALK_FILM if tick in ticks]
     rows = [ticks.index(tick) for tick in shown]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -24,14 +25,24 @@ class Perception:
     def __init__(self, network: EfficientNetLite0) -> None:
         self._network = network
         self._projection = projection(network._conv_head.out_channels)
+        self._known: dict[bytes, np.ndarray] = {}
 
-    def embed(self, frames: np.ndarray) -> np.ndarray:
-        """float64 [n, d]: pooled features under a fixed random projection (`metrics.projection`)."""
+    def embed(self, frames: np.ndarray, keep: bool = False) -> np.ndarray:
+        """float64 [n, d]: pooled features under a fixed random projection (`metrics.projection`).
+
+        With `keep` they are remembered, for true frames that several worlds are compared with.
+        """
         import torch
 
+        key = hashlib.sha256(frames.tobytes()).digest() if keep else b""
+        if key in self._known:
+            return self._known[key]
         with torch.no_grad():
             rows = [self._network(part).double().numpy() for part in _batches(frames)]
-        return np.concatenate(rows) @ self._projection
+        embedded = np.concatenate(rows) @ self._projection
+        if keep:
+            self._known[key] = embedded
+        return embedded
 
     def distance(self, frames: np.ndarray, true: np.ndarray) -> np.ndarray:
         """float64 [n]: mean over scales of the squared difference of features, each place's scaled to length 1.
