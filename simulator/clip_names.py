@@ -68,12 +68,8 @@ def find_clip(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     if not path.name:
         raise ClipError("a recording needs a name")
     suffix = path.suffix.lower()
-    if suffix in FILM_SUFFIXES:
-        name, films = path.with_suffix(""), (suffix,)
-    elif suffix == LINES_SUFFIX:
-        name, films = path.with_suffix(""), FILM_SUFFIXES
-    else:
-        name, films = path, FILM_SUFFIXES
+    films: tuple[str, ...] = (suffix,) if suffix in FILM_SUFFIXES else FILM_SUFFIXES
+    name = path.with_suffix("") if suffix in (*FILM_SUFFIXES, LINES_SUFFIX) else path
     there = path.exists() and name != path
     film = path if there and suffix in FILM_SUFFIXES else _first(name, films)
     lines = path if there and suffix == LINES_SUFFIX else _first(name, (LINES_SUFFIX,))
@@ -91,10 +87,9 @@ def clip_files(folder: Path) -> list[ClipFiles]:
             kind.setdefault(path.with_suffix(""), []).append(path)
     found = []
     for name in sorted({*films, *lines}):
-        film, *more = [*_preferred(films.get(name, ()))] or [None]
-        text, *further = [*_preferred(lines.get(name, ()))] or [None]
-        others = tuple(path for path in (*more, *further) if path is not None)
-        found.append(ClipFiles(name, film, text, others))
+        of_film, of_text = [*_preferred(films.get(name, ()))], [*_preferred(lines.get(name, ()))]
+        film, text = (paths[0] if paths else None for paths in (of_film, of_text))
+        found.append(ClipFiles(name, film, text, (*of_film[1:], *of_text[1:])))
     return found
 
 

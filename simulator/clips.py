@@ -72,7 +72,7 @@ class Clip:
         if start < 0 or (length is not None and length < 1):
             raise ClipError(f"{path}: cannot read {length} frames from frame {start}")
         film, text = find_clip(path)
-        times = None
+        times: Sequence[int] | np.ndarray | None = None
         if text.is_file():
             facts = video.survey(film)
             if facts.hidden:
@@ -91,7 +91,7 @@ class Clip:
             raise ClipError(f"{path}: cannot read the last {length} frames")
         film, text = find_clip(path)
         ticks = clip_lines.count_lines(text)
-        times: Sequence[int] | None = video.regular_times(film)
+        times: Sequence[int] | np.ndarray | None = video.regular_times(film)
         if times is None or len(times) != ticks:
             facts = video.survey(film)
             if facts.hidden:
@@ -118,7 +118,7 @@ class Clip:
         text: Path,
         start: int,
         length: int | None,
-        times: Sequence[int] | None,
+        times: Sequence[int] | np.ndarray | None,
         size: tuple[int, int] | None,
         degrees_per_pixel: float | None = None,
         keep_menus: bool = False,
@@ -289,7 +289,7 @@ def _read_frames(
     start: int,
     probe: int,
     size: tuple[int, int] | None,
-    times: Sequence[int] | None = None,
+    times: Sequence[int] | np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
     """The `kept` frames (uint8 [n, h, w, 3]), and where the film ended (at most `probe`)."""
     wanted, index, count = set(kept), start - 1, 0

@@ -132,7 +132,7 @@ def iterate_video(
     start: int,
     stop: int,
     size: tuple[int, int] | None = None,
-    times: Sequence[int] | None = None,
+    times: Sequence[int] | np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """Frames `start` to `stop` (fewer where the file ends) one by one, upright: uint8 [h, w, 3].
 

@@ -150,7 +150,9 @@ def unpack_pending(meta: Any, arrays: Mapping[str, np.ndarray], known: np.ndarra
         raise ModelError("save: 'pending' must be a short list")
     requests = []
     for k, entry in enumerate(meta):
-        numbers = [entry.get(name) if isinstance(entry, dict) else None for name in ("low", "shape", "due", "seed")]
+        numbers: list[Any] = [
+            entry.get(name) if isinstance(entry, dict) else None for name in ("low", "shape", "due", "seed")
+        ]
         low, shape, due, seed = numbers
         whole = all(isinstance(part, list) and len(part) == 3 for part in (low, shape))
         whole = whole and all(type(value) is int for part in (low, shape) for value in part)

@@ -41,4 +41,5 @@ class FrameConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> FrameConfig:
         """From JSON."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        sizes: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return cls(**sizes)

@@ -34,8 +34,8 @@ def _region(rng: np.random.Generator, size: int) -> np.ndarray:
     if kind == _BOXES:
         region = np.zeros((size, size), bool)
         for _ in range(rng.integers(1, 5)):
-            low, edge = rng.integers(0, size, 2), rng.integers(size // 8, size // 2 + 1, 2)
-            region[low[0] : low[0] + edge[0], low[1] : low[1] + edge[1]] = True
+            corner, extent = rng.integers(0, size, 2), rng.integers(size // 8, size // 2 + 1, 2)
+            region[corner[0] : corner[0] + extent[0], corner[1] : corner[1] + extent[1]] = True
         return region
     low = rng.integers(0, size // 3 + 1, 2)
     high = size - rng.integers(0, size // 3 + 1, 2)

@@ -47,7 +47,8 @@ class LiftConfig:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> LiftConfig:
         """From JSON."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        sizes: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return cls(**sizes)
 
 
 class Crossings(NamedTuple):

@@ -39,5 +39,5 @@ class TorchLift:
                 chance, choice = logits.softmax(1).max(1)
                 metres = torch.cat([met, torch.full((len(some), 1), torch.inf)], 1).gather(1, choice[:, None])[:, 0]
                 parts.append((metres.numpy(), chance.numpy(), self.network.tokens(some).argmax(1).numpy()))
-        metres, sure, token = (np.concatenate(part) for part in zip(*parts))
-        return metres, sure, token
+        columns = list(zip(*parts))
+        return np.concatenate(columns[0]), np.concatenate(columns[1]), np.concatenate(columns[2])

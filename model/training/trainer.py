@@ -46,7 +46,9 @@ class TrainerConfig:
 class Part(Protocol):
     """What the loop needs to know of a part."""
 
-    network: nn.Module
+    @property
+    def network(self) -> nn.Module:
+        """What is trained."""
 
     def groups(self) -> list[dict[str, Any]]:
         """Parameter groups for AdamW; `lr_scale` in a group multiplies the learning rate."""

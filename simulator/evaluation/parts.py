@@ -431,15 +431,25 @@ def _both(first: np.ndarray, frames: np.ndarray, run: Run, count: int) -> dict[s
 
 
 ALL = ("poses", "frames", "cells")
+
+
+def _wants_turn(rate: float) -> Callable[[Limits], bool]:
+    return lambda limits: rate >= limits.turn
+
+
+def _wants_revisit(seconds: float) -> Callable[[Limits], bool]:
+    return lambda limits: seconds <= limits.revisit
+
+
 PARTS: tuple[Part, ...] = (
     Part("explorer", "explorer", measure_explorer, ALL),
     Part("walk", "walk", measure_walk, finish=finish_walks),
     *(
-        Part(f"turn{rate:g}", f"turn{rate:g}", measure_turn, wanted=lambda limits, rate=rate: rate >= limits.turn)
+        Part(f"turn{rate:g}", f"turn{rate:g}", measure_turn, wanted=_wants_turn(rate))
         for rate in TURN_RATES
     ),
     *(
-        Part(f"revisit{s}", f"revisit{s}", measure_revisit, wanted=lambda limits, s=s: s <= limits.revisit)
+        Part(f"revisit{s}", f"revisit{s}", measure_revisit, wanted=_wants_revisit(s))
         for s in REVISIT_SECONDS
     ),
     Part("back", "back", measure_back),

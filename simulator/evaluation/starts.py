@@ -70,6 +70,9 @@ class StartsUnknown(Protocol):
 class KnowsPlace(Protocol):
     """A world whose state tells the player's pose and the blocks about: `tasks_16`, `place_error_*`."""
 
+    def frame(self, state: Any) -> np.ndarray:
+        """What the player sees: uint8 [h, w, 3]."""
+
     def pose(self, state: Any) -> np.ndarray:
         """float [5]: x, y, z of the feet in metres, yaw (not wrapped) and pitch in degrees."""
 

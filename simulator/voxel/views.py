@@ -89,9 +89,10 @@ def record_views(seed: int, count: int, size: tuple[int, int] = (96, 160)) -> di
         wandered[:, 3] = rng.uniform(-180, 180, len(wandered))
         wandered[:, 5] = rng.uniform(0, 2 * math.pi, len(wandered))
         view = replace(view, creatures=wandered)
-        if view.target is not None and rng.random() < CRACKED_SHARE:
+        target = view.target
+        if target is not None and rng.random() < CRACKED_SHARE:
             view = replace(view, crack=float(rng.uniform(0.02, 1.0)))
-            cracks[i] = (*view.target, view.crack)
+            cracks[i] = (*target, view.crack)
         drawn = render(there.blocks, there.heights, view, size, hud=False)
         frames[i], depth[i], tokens[i] = drawn.frame, drawn.depth, drawn.ids
         cameras[i] = (*view.position, view.yaw, view.pitch)
