@@ -30,8 +30,8 @@ LOOP = LoopConfig(batch=2)
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model, three recordings and three shards to rehearse; training counts steps, a tenth of a second for three."""
-    count_steps(monkeypatch, 0.1)
+    """A model, three recordings and three shards to rehearse; training counts steps of 0.6 seconds each."""
+    count_steps(monkeypatch, 0.2)
     torch.manual_seed(0)
     weights = WorldModel(CONFIG).state_dict()
     save_model(tmp_path / "model", CONFIG, weights)

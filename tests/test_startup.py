@@ -224,6 +224,7 @@ else:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["OMP_NUM_THREADS", "mask"])
 def test_every_place_that_starts_threads_respects_them(how: str) -> None:
     drop, values = ("OMP_NUM_THREADS",), {"OMP_NUM_THREADS": "1"} if how == "OMP_NUM_THREADS" else {}
@@ -406,6 +407,7 @@ def stranger() -> Iterator[Run]:
     shutil.rmtree(here)
 
 
+@pytest.mark.slow
 def test_a_stranger_plays_a_dream(stranger: Run) -> None:
     done = stranger(
         "from reverie.demos.cli import main; import sys\n"

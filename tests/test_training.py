@@ -400,7 +400,7 @@ def test_train_all_leaves_a_model_with_its_card(tmp_path, monkeypatch) -> None:
 
     monkeypatch.setattr(module, "JUDGED_WORLDS", 1)
     monkeypatch.setattr(module, "MOST_SHARDS", 1)
-    count_steps(monkeypatch, 0.1)
+    count_steps(monkeypatch, 1.0)
     monkeypatch.setattr(module, "ShardPlan", lambda *sizes: ShardPlan(*sizes, rows=256))
     result = module.train("all", out=str(tmp_path / "mine"), preset_name="test", minutes=0.15)
     folder = tmp_path / "mine" / "model"
