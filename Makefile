@@ -1,14 +1,16 @@
 # Everything a new user needs, each target doing its own set-up.
 #   make play    walk about in a dream (without a display: dream ten seconds to reverie-dream.mp4)
-#   make test    the whole test suite
+#   make test    the whole test suite, with everything that it needs
+#   make fast    the tests that are not marked as slow: under 90 seconds on two cores
 #   make check   style, format and types
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 FOLDERS := model simulator env demos
 
-.PHONY: play test check types clean
+.PHONY: play test fast check types clean
 
+# The base dependencies alone; `make test` adds all extras.
 $(VENV)/.installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable .
@@ -24,6 +26,9 @@ play: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(ARGS)
+
+fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 check: $(VENV)/.installed-dev types
 	$(BIN)/ruff check .

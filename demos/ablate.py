@@ -15,6 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reverie.model.startup import require_for_script
+
+require_for_script("train", __name__)  # before what follows imports torch
+
 from reverie.demos.card import into_readme
 from reverie.model.config import PRESETS, preset
 from reverie.model.errors import ReverieError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ from reverie.demos.options import (
     TrainOptions,
 )
 from reverie.model.errors import ReverieError
+from reverie.model.startup import TORCH, require
 
 SIZE_STEP = 16
 """Frame sides are multiples of this many pixels."""
@@ -32,6 +34,8 @@ EXIT_INTERRUPTED = 130
 BACKENDS = ("auto", "onnx", "onnx-int8", "torch", "torch-bf16")
 DEVICES = ("auto", "cpu", "cuda")
 """As in `reverie.model.weights`, which would import numpy."""
+NEED_TRAINING = ("train", "evaluate", "compare", "export")
+"""Commands that need the extra `train`, whatever their options are."""
 
 
 class UsageError(ReverieError):
@@ -147,6 +151,7 @@ def build_parser() -> Parser:
     add_engine(play)
     play.add_argument("--world", choices=("dream", "voxel"), default="dream", help="(default: dream)")
     play.add_argument("--scene", help="where to start: a name, an image, or a clip (.mp4)")
+    play.add_argument("--scene-tick", type=seed, metavar="N", help="start at this tick of the clip (default: its end)")
     play.add_argument("--seed", type=seed, help="which start, and which dream (default: any; headless: 0)")
     play.add_argument("--size", type=frame_size, help="WIDTHxHEIGHT of frames (default: 160x96, or as trained)")
     play.add_argument("--record", metavar="OUT.mp4", help="record from the first frame on")
@@ -371,6 +376,9 @@ def compare(options: CompareOptions) -> Mapping[str, Any]:
 
 def page(options: PageOptions) -> Mapping[str, Any]:
     """Runs `reverie page`."""
+    from reverie.simulator.outputs import writable_folder
+
+    writable_folder(options.report)
     from reverie.demos.pages.write import write_pages
 
     return write_pages(options.report, options.against, options.seed)
@@ -391,6 +399,10 @@ def bench(options: BenchOptions) -> Mapping[str, Any]:
 
 def export(options: ExportOptions) -> Mapping[str, Any]:
     """Runs `reverie export`."""
+    from reverie.simulator.outputs import writable_file
+
+    for name in ("step.onnx", "step.int8.onnx"):
+        writable_file(os.path.join(options.out, name))
     from reverie.model.onnx_export import export as run
 
     return run(options.model, options.out)
@@ -409,6 +421,17 @@ HANDLERS: dict[str, tuple[type, Callable[[Any], Mapping[str, Any]]]] = {
 }
 
 
+def require_extras(command: str, options: Any) -> None:
+    """Looks whether what a command will import is installed, before it does any work. Raises MissingExtra."""
+    if command in NEED_TRAINING:
+        exports = command == "export" or getattr(options, "phase", "") == "finetune"
+        require("train", command, None if exports else TORCH)
+    if getattr(options, "low_rank", 0):
+        require("lora", f"{command} --low-rank")
+    if getattr(options, "backend", "auto").startswith("torch"):
+        require("train", f"--backend {options.backend}", TORCH)
+
+
 def run(arguments: Sequence[str] | None) -> int:
     """Parses, runs, and prints the result: one `name: value` line each, or one line of JSON. Raises ReverieError.
 
@@ -417,6 +440,7 @@ def run(arguments: Sequence[str] | None) -> int:
     namespace = build_parser().parse_args(arguments)
     kind, handler = HANDLERS[namespace.command]
     options = kind(**{field.name: getattr(namespace, field.name) for field in fields(kind)})
+    require_extras(namespace.command, options)
     result = handler(options)
     if options.json:
         print(json.dumps(result, allow_nan=False), flush=True)
@@ -425,6 +449,13 @@ def run(arguments: Sequence[str] | None) -> int:
             if value is not None:
                 print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
     return EXIT_REFUSED if result.get("accepted") is False else 0
+
+
+def escape_output() -> None:
+    """Has what a terminal's encoding lacks, and what is no text (names of files may be any bytes), printed escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def complain(error: Exception) -> int:
@@ -436,6 +467,7 @@ def complain(error: Exception) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point. Returns the exit code: 0, 1 for a refusal, 2 for what the user can mend, 130 after Ctrl-C."""
+    escape_output()
     try:
         return run(arguments)
     except BrokenPipeError:

@@ -26,17 +26,20 @@ from reverie.model.errors import ModelError
 from reverie.model.training.blend import blend
 from reverie.model.training.loop import LoopConfig, Processes, usual_loop
 from reverie.model.training.phases import choose_device, last_record, train_phase
-from reverie.model.training.shards import META
+from reverie.model.training.shards import META, discard_others
 from reverie.model.weights import load_config, model_folder
 from reverie.simulator.clip_split import groups_of, held_out, recordings
 from reverie.simulator.dream import DreamWorld
 from reverie.simulator.errors import ClipError
 from reverie.simulator.judge import metrics, truth
+from reverie.simulator.judge.cache import model_version, recordings_version
 from reverie.simulator.judge.dreaming import dream_runs, open_dreams
 from reverie.simulator.judge.evaluate import HORIZONS, judge_played
 from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.judge.truth import TrueRun
+from reverie.simulator.outputs import apart, writable_folder
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
+from reverie.simulator.text import printable
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 
 REHEARSAL_TIME = 0.15
@@ -49,7 +52,7 @@ FIGURES: tuple[str, ...] = (
     "psnr_1", "copy_psnr_1", "psnr_8", "copy_psnr_8", "psnr_32", "copy_psnr_32", "gain_1", "gain_8", "gain_32",
     "sharpness_32", "action_sensitivity", "clips",
 )  # fmt: skip
-BEFORE, REPORT, TABLE, TUNED = "before.json", "report.json", "report.md", "tuned"
+BEFORE, REPORT, TABLE, TUNED, REPLAYED = "before.json", "report.json", "report.md", "tuned", "replay"
 BLENDS: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
 """Shares of the new weights among which that is chosen that goes into the model."""
 CHOOSING, ENOUGH = 0.1, 10
@@ -80,17 +83,25 @@ def rehearsal(
         with tqdm(desc="recording", unit=" ticks", disable=None) as bar:
             write_shards(out, count, seed, plan, usable_cores(), seconds, bar.update)
         return out
-    metas = sorted(Path(source).glob(f"*/{META}"))
-    if not metas:
-        raise ModelError(f"{source}: holds no training shards to rehearse")
+    metas = _rehearsed(source)
     out.mkdir(parents=True, exist_ok=True)
+    discard_others(out, lambda folder, meta: False)  # links, and recordings of an earlier run
+    for link in out.iterdir():
+        if link.is_symlink() and not link.exists():
+            link.unlink()
     for meta in metas:
         if rows_in(out) >= rows:
             break
-        link = out / meta.parent.name
-        if not link.exists():
-            link.symlink_to(meta.parent.resolve(), target_is_directory=True)
+        (out / meta.parent.name).symlink_to(meta.parent.resolve(), target_is_directory=True)
     return out
+
+
+def _rehearsed(source: str) -> list[Path]:
+    """The metas of the shards in a folder. Raises ModelError where it holds none."""
+    metas = sorted(Path(source).glob(f"*/{META}"))
+    if not metas:
+        raise ModelError(f"{source}: holds no training shards to rehearse")
+    return metas
 
 
 def voxel_runs(count: int, context: int, size: tuple[int, int], first: int = 0) -> list[TrueRun]:
@@ -171,10 +182,12 @@ def finetune(
     alone. `out/report.json` and `report.md` have the figures before and after. Under `torchrun` several processes
     train, the first does the rest, and the others return nothing. Raises ReverieError.
     """
-    start, target, processes = model_folder(model), Path(out), Processes(choose_device())
+    start, target = model_folder(model), Path(out)
     config = load_config(start)
     if not Path(data).is_dir():
         raise ModelError(f"data {data!r}: fine-tuning wants a folder of recordings")
+    check_needs(start, target, export, rank, replay if replay_share else None)
+    processes = Processes(choose_device())
     paths = recordings(Path(data))
     kept = held_out(paths, held)
     seen = [path for path in paths if path not in kept]
@@ -182,7 +195,7 @@ def finetune(
     seen = [path for path in seen if path not in asked]
     if not seen:
         raise ClipError(f"{data}: holds no recording (NAME.mp4 and NAME.jsonl) to learn from")
-    own, replayed = target / "data", target / "replay"
+    own, replayed = target / "data", target / REPLAYED
     runs: dict[str, list[TrueRun]] = {}
     before: dict[str, dict[str, Any]] = {}
     seconds = 60 * minutes
@@ -199,7 +212,11 @@ def finetune(
         runs["voxel"] = voxel_runs(judged_windows, context, config.size)
         if kept:
             runs["clips"] = recorded_runs(data, judged_windows, seed, context, config.size, held)
-        before = _remembered(target / BEFORE, resume, lambda: judged(start, runs, target / "before"))
+        of = {
+            "model": model_version(start), "recordings": recordings_version(data) if kept else None, "held": held,
+            "seed": seed, "windows": judged_windows,
+        }  # fmt: skip
+        before = _remembered(target / BEFORE, resume, of, lambda: judged(start, runs, target / "before"))
     seconds = processes.agree(seconds)
     folders = [own, replayed] if replay_share else [own]
     slow = (loop or usual_loop(choose_device())).slowed(rate)
@@ -236,7 +253,7 @@ def finetune(
         "change": _changes(before, after), "last": last_record(target / "distill"),
     }  # fmt: skip
     (target / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")
-    (target / TABLE).write_text(table(report), "utf-8")
+    (target / TABLE).write_text(printable(table(report)), "utf-8")
     if export:
         from reverie.model.onnx_export import export as run
 
@@ -244,12 +261,37 @@ def finetune(
     return report
 
 
-def _remembered(path: Path, resume: bool, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What was measured before the run that is resumed, or is measured now."""
+def check_needs(start: Path, target: Path, export: bool, rank: int, replay: str | None) -> None:
+    """Raises ReverieError, before any work, where a package is missing, a result cannot be written or would replace the
+    model that is started from, or there is nothing to rehearse."""
+    if export:
+        from reverie.model.onnx_export import require_packages
+
+        require_packages()
+    if rank:
+        from reverie.model.training.lora import require_packages as require_adapters
+
+        require_adapters()
+    writable_folder(target)
+    for name in ("data", REPLAYED, TUNED, "model", "distill"):
+        writable_folder(target / name)
+    apart([target / "model", target / TUNED], {start: "the model to start from"})
+    if replay is not None:
+        _rehearsed(replay)
+
+
+def _remembered(path: Path, resume: bool, of: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured before the run that is resumed if it was measured `of` the same (plain JSON), or is measured
+    now."""
     if resume and path.is_file():
-        return json.loads(path.read_text("utf-8"))
+        try:
+            known = json.loads(path.read_text("utf-8"))
+        except ValueError:
+            known = None
+        if isinstance(known, dict) and known.get("of") == of:
+            return known["figures"]
     found = measure()
-    path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
+    path.write_text(json.dumps({"of": of, "figures": found}, indent=1, allow_nan=False) + "\n", "utf-8")
     return found
 
 

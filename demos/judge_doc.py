@@ -13,6 +13,7 @@ from pathlib import Path
 
 from reverie.demos.card import into_readme
 from reverie.model.errors import ReverieError
+from reverie.model.startup import TORCH, require
 from reverie.simulator.judge.keys import KEYS, Aim
 
 PAGE = Path("docs/JUDGE.md")
@@ -35,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--examine", action="store_true", help="let the judge judge corrupted truths")
     options = parser.parse_args(arguments)
     try:
+        if options.examine:
+            require("train", "--examine", TORCH)
         into_readme(options.page, "\n".join(glossary()), KEYS_BEGIN, KEYS_END)
         if not options.examine:
             return 0

@@ -17,6 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from reverie.model.startup import require_for_script
+
+require_for_script("train", __name__)  # before what follows imports torch
+
 import numpy as np
 import torch
 from torch import Tensor, nn

@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from reverie.demos.cli import complain, whole
+from reverie.demos.cli import complain, escape_output, whole
 from reverie.demos.luanti.engine import FrameState
 from reverie.demos.luanti.player import KEYSYMS, Input
 from reverie.demos.record_luanti import Plan, record_clip
 from reverie.demos.rl import Engine, load_agent, load_config
 from reverie.env.spaces import ActionCodec, make_codec
 from reverie.model.errors import ReverieError
+from reverie.model.startup import require
 from reverie.simulator.action import Action
 from reverie.simulator.clip_lines import BUTTON_OF_KEY, DEGREES_PER_PIXEL
 from reverie.simulator.clip_rows import clip_events
@@ -109,8 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ticks", type=whole(1), default=400)
     parser.add_argument("--seed", type=whole(0), default=1, help="of the map")
     parser.add_argument("--json", action="store_true")
+    escape_output()
     options = parser.parse_args(arguments)
     try:
+        require("rl", "an agent")
         report = run(options.agent, options.out, options.ticks, options.seed)
     except (ReverieError, OSError) as error:
         return complain(error)

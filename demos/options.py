@@ -12,6 +12,7 @@ class PlayOptions:
     world: str = "dream"
     model: str = "tiny"
     scene: str | None = None
+    scene_tick: int | None = None
     seed: int | None = None
     backend: str = "auto"
     device: str = "auto"

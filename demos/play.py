@@ -19,6 +19,9 @@ from reverie.demos.recording import Recorder, pose_of
 from reverie.demos.window.display import missing_display
 from reverie.model.errors import ReverieError
 from reverie.simulator.action import IDLE, Action
+from reverie.simulator.clip_names import clip_paths, find_clip
+from reverie.simulator.outputs import apart, writable_file
+from reverie.simulator.text import read_text
 from reverie.simulator.world import TICKS_PER_SECOND
 
 _LOADED = time.perf_counter()
@@ -43,8 +46,9 @@ def play(options: PlayOptions) -> dict[str, Any]:
     missing = None if options.headless else missing_display()
     headless = options.headless or missing is not None
     record = options.record
+    if record or missing is not None:
+        record = str(check_record(record or DREAM_FILE, options))
     if missing is not None:
-        record = record or DREAM_FILE
         print(f"reverie: {missing}; dreaming to {record} instead", file=sys.stderr, flush=True)
     seed = options.seed
     if seed is None:
@@ -72,17 +76,44 @@ def play(options: PlayOptions) -> dict[str, Any]:
     }
 
 
+def check_record(record: str, options: PlayOptions) -> Path:
+    """The film that a recording called `record` is written to.
+
+    Raises ReverieError where it, or its lines beside it, cannot be written or would replace what is played from.
+    """
+    if Path(record).is_dir():
+        raise ReverieError(f"{record}: is a folder; name a file in it, such as {Path(record) / 'play.mp4'}")
+    outputs = clip_paths(record)
+    for output in outputs:
+        writable_file(output)
+    inputs: dict[str | os.PathLike[str], str] = {}
+    if options.actions is not None:
+        inputs[options.actions] = "what --actions plays from"
+    if options.scene is not None:
+        inputs |= dict.fromkeys((options.scene, *find_clip(options.scene)), "what --scene starts from")
+    if options.world == "dream":
+        inputs |= dict.fromkeys(Path(options.model).glob("*"), "a part of --model")
+    apart(outputs, {path: use for path, use in inputs.items() if Path(path).exists()})
+    return outputs[0]
+
+
 def read_actions(path: str) -> list[Action]:
     """The actions of a file with one JSON object a line (`Action.to_dict`); an empty line is an idle tick."""
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
+        lines = read_text(Path(path)).removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8 or UTF-16"
         raise ReverieError(f"{path}: the actions cannot be read ({reason})") from error
     actions = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines if any(lines) else (), 1):
         try:
-            actions.append(Action.from_dict(json.loads(line)) if line.strip() else IDLE)
+            record = json.loads(line) if line.strip() else {}
+            if isinstance(record, dict) and "mouse" in record:
+                raise ReverieError(
+                    f"{path}: holds the lines of a recording, which --scene goes on from; --actions takes lines such "
+                    'as {"forward": true}'
+                )
+            actions.append(Action.from_dict(record) if line.strip() else IDLE)
         except (ValueError, RecursionError) as error:
             raise ReverieError(f"{path}, line {number}: {error}") from error
     if not actions:
@@ -184,8 +215,10 @@ def _patience_notice() -> Iterator[None]:
 def _session(options: PlayOptions, seed: int) -> Any:
     """The session that was asked for."""
     from reverie.simulator import Simulator
+    from reverie.simulator.scenes import resolve_scene
 
-    return Simulator(_world(options), scene=options.scene, seed=seed)
+    world = _world(options)
+    return Simulator(world, scene=resolve_scene(options.scene, world.size, tick=options.scene_tick), seed=seed)
 
 
 def _world(options: PlayOptions) -> Any:

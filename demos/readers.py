@@ -13,6 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from reverie.model.startup import require_for_script
+
+require_for_script("train", __name__)  # before what follows imports torch
+
 import numpy as np
 
 from reverie.demos.train import READERS_HELD

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.demos.cli import EXIT_INTERRUPTED, complain, frame_size, whole
+from reverie.demos.cli import EXIT_INTERRUPTED, complain, escape_output, frame_size, whole
 from reverie.demos.luanti.engine import COUNTER_ROWS, SPREAD, WINDOW, Engine, FrameState, NodeEvent, unwrapped
 from reverie.demos.luanti.player import Actor, Player
 from reverie.demos.luanti.screen import Screen
@@ -276,6 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--instances", type=whole(1), default=2, help="engines at once")
     parser.add_argument("--size", type=frame_size, default=(96, 160), help="160x96 (default) or 320x192")
+    escape_output()
     options = parser.parse_args(arguments)
     try:
         result = record(

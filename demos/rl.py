@@ -18,6 +18,7 @@ from reverie.demos.cli import EXIT_ERROR, EXIT_INTERRUPTED, Parser, add_engine, 
 from reverie.env.episode import KEEP_STARTS
 from reverie.env.tasks import TASKS, make_task
 from reverie.model.errors import ReverieError
+from reverie.model.startup import require
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
@@ -41,7 +42,7 @@ CONFIG_FILE, POLICY_FILE = "agent.json", "policy.safetensors"
 
 
 class AgentError(ReverieError):
-    """An agent that is damaged, or a library for agents that is missing."""
+    """An agent that is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,10 @@ def make_players(
 
 
 def for_sb3(players: WorldVectorEnv, config: AgentConfig) -> PlayersVecEnv:
-    """The players as stable-baselines3 wants them. Raises AgentError where that is not installed."""
-    try:
-        from reverie.demos.sb3 import PlayersVecEnv
-    except ImportError as error:
-        raise AgentError("agents need stable-baselines3: pip install 'reverie[rl]'") from error
+    """The players as stable-baselines3 wants them. Raises MissingExtra where that is not installed."""
+    require("rl", "an agent")
+    from reverie.demos.sb3 import PlayersVecEnv
+
     return PlayersVecEnv(players, config.repeat)
 
 
@@ -262,6 +262,7 @@ def build_parser() -> Parser:
 def run(arguments: Sequence[str] | None = None) -> Mapping[str, Any]:
     """Does what the command line asks for and returns its report. Raises ReverieError."""
     asked = build_parser().parse_args(arguments)
+    require("rl", asked.command)
     engine = Engine(asked.model, asked.backend, asked.device)
     if asked.command == "train":
         config = AgentConfig(

@@ -18,14 +18,15 @@ import torch
 from tqdm import tqdm
 
 from reverie.model.config import ModelConfig, preset
-from reverie.model.cores import usable_cores
+from reverie.model.cores import allowed_cores, usable_cores
 from reverie.model.errors import ModelError
-from reverie.model.training.lessons import LESSON
 from reverie.model.training.loop import usual_loop
 from reverie.model.training.phases import PHASES, choose_device, last_record, train_phase
-from reverie.model.training.shards import META
+from reverie.model.training.shards import META, read_meta
 from reverie.model.weights import model_folder
+from reverie.simulator.outputs import writable_folder
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
+from reverie.simulator.text import printable
 
 if TYPE_CHECKING:
     from reverie.model.readers import Readers
@@ -34,6 +35,8 @@ RECORDING_SHARE = 0.08
 """Of the time of `train all` on the voxel world."""
 PHASE_SHARES: dict[str, float] = {"dynamics": 0.6, "distill": 0.4}
 """How `train all` divides the rest."""
+TRAINING_SHARE = 0.5
+"""Least share of the time that is left for training, however long a slow machine took to record."""
 MOST_SHARDS = 4096
 LAST_SHARD_SECONDS = 30.0
 """No new shard is begun so shortly before training ends."""
@@ -74,10 +77,16 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
     return [here]
 
 
+def _recorded(folder: Path) -> bool:
+    """Whether there are shards in a folder, all of the voxel world."""
+    metas = [read_meta(meta.parent) for meta in folder.glob(f"*/{META}")]
+    return bool(metas) and all(str((meta or {}).get("origin")).startswith("voxel world") for meta in metas)
+
+
 def recorders() -> int:
     """Processes that record while training goes on: none where the cores are what trains, and else what is left."""
     device = choose_device()
-    return 0 if device.type == "cpu" else max(0, usable_cores() - 1 - usual_loop(device).loaders)
+    return 0 if device.type == "cpu" else max(0, allowed_cores() - 1 - usual_loop(device).loaders)
 
 
 @contextmanager
@@ -142,11 +151,13 @@ def _adapt_readers(base: Readers, clips: Path, out: Path, seconds: float, seed: 
 
 
 def _write_lessons(shards: Path, out: Path, write: Callable[[Path, Path], int]) -> None:
-    """A lesson for each shard that has none."""
+    """A lesson for each shard that has none, or that of another shard of that name."""
+    from reverie.simulator.lessons import is_lesson_of
+
     with tqdm(desc="lessons", unit=" shards") as bar:
         for meta in sorted(shards.glob(f"*/{META}")):
             lesson = out / meta.parent.name
-            if not (lesson / LESSON).is_file():
+            if not is_lesson_of(lesson, meta.parent):
                 write(meta.parent, lesson)
             bar.update()
 
@@ -174,6 +185,8 @@ def train(
     The model folder is `out/model`. Raises ModelError.
     """
     if phase == READERS:
+        for name in ("data", "lessons", "model"):
+            writable_folder(Path(out) / name)
         return {"machine": machine(), "minutes": minutes} | train_readers(
             data, Path(out), minutes, seed, Path(init) if init else None
         )
@@ -184,11 +197,14 @@ def train(
         )
     target = Path(out)
     start = model_folder(init) if init else None
+    for name in ("data", "model", *PHASES):
+        writable_folder(target / name)
     began = time.perf_counter()
     recording = 60 * minutes * RECORDING_SHARE if data == "voxel" else 0.0
-    known = [target / "data"] if resume and any((target / "data").glob(f"*/{META}")) else None
+    known = [target / "data"] if resume and data == "voxel" and _recorded(target / "data") else None
     folders = known or gather(data, target, config, recording, seed)
     left = 60 * minutes - (time.perf_counter() - began if phase == "all" else recording)
+    left = max(left, 60 * minutes * TRAINING_SHARE)
     result: dict[str, Any] = {"preset": preset_name, "minutes": minutes, "machine": machine()}
     with recording_beside(target / "data", config, seed, recorders() if data == "voxel" else 0, left):
         for name in PHASES if phase == "all" else (phase,):
@@ -222,4 +238,4 @@ def _write_first_card(target: Path, data: str, config: ModelConfig) -> None:
     runs = {"voxel": voxel_runs(JUDGED_WORLDS, config.memory + config.past, config.size)}
     figures = judged(target / "model", runs, target / "judged")["voxel"]
     text = first_card(target / "model", data, target, machine(), figures)
-    (target / "model" / "CARD.md").write_text(text, "utf-8")
+    (target / "model" / "CARD.md").write_text(printable(text), "utf-8")

@@ -14,6 +14,10 @@ import math
 import sys
 from pathlib import Path
 
+from reverie.model.startup import require_for_script
+
+require_for_script("train", __name__)  # before what follows imports torch
+
 import numpy as np
 import torch
 from torch import Tensor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 
 from reverie.env.spaces import ActionCodec
+from reverie.model.cores import usable_cores
 from reverie.simulator.action import Action
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class VoxelFleet:
     def __init__(self, world: VoxelWorld, codec: ActionCodec, threads: int | None) -> None:
         self._world = world
         self._codec = codec
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1, thread_name_prefix="voxel")
+        self._pool = ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="voxel")
         self._states: list[Any] = []
         self._frames: list[np.ndarray] = []
 

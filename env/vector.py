@@ -88,11 +88,18 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         """
         options = dict(options or {})
         mask = self._reset_mask(options.pop("reset_mask", None))
-        for index, one in enumerate(self._spread_seeds(seed)):
-            if mask[index] and one is not None:
-                self._rngs[index] = seeding.np_random(one)[0]
-        self._begin(mask, options)
-        return self._fleet.frames(), self._infos(mask, fresh=mask)
+        return self._reset(mask, self._spread_seeds(seed), [options] * self.num_envs)
+
+    def reset_each(
+        self, seeds: Sequence[int | None], options: Sequence[dict[str, Any] | None]
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begins new episodes in all environments, each with a seed (None: goes on drawing) and options of its own.
+
+        Raises EnvError for other than b seeds or b options, and for unknown options.
+        """
+        if len(options) != self.num_envs:
+            raise EnvError(f"reset: {len(options)} options for {self.num_envs} environments")
+        return self._reset(self._reset_mask(None), self._spread_seeds(list(seeds)), [one or {} for one in options])
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One tick for all. Raises EnvError, a ValueError, for actions that are not in the space."""
@@ -120,7 +127,7 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             infos |= self._final(ended, self._fleet.frames())
             resets = ended
         if resets.any():
-            self._begin(resets, {})
+            self._begin(resets, [{}] * self.num_envs)
         self._done = np.zeros_like(ended) if self.autoreset_mode == AutoresetMode.SAME_STEP else ended
         infos |= self._infos(np.ones_like(ended), fresh=resets)
         return self._fleet.frames(), rewards, terminated, truncated, infos
@@ -175,10 +182,19 @@ class WorldVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             rng = self._rngs[index] = seeding.np_random()[0]
         return rng
 
-    def _begin(self, mask: np.ndarray, options: dict[str, Any]) -> None:
+    def _reset(
+        self, mask: np.ndarray, seeds: Sequence[int | None], options: Sequence[dict[str, Any]]
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        for index, seed in enumerate(seeds):
+            if mask[index] and seed is not None:
+                self._rngs[index] = seeding.np_random(seed)[0]
+        self._begin(mask, options)
+        return self._fleet.frames(), self._infos(mask, fresh=mask)
+
+    def _begin(self, mask: np.ndarray, options: Sequence[dict[str, Any]]) -> None:
         """New episodes where the mask (bool [b]) is set."""
         indices = np.flatnonzero(mask).tolist()
-        choices = [self._starts.choose(self._rng(index), options) for index in indices]
+        choices = [self._starts.choose(self._rng(index), options[index]) for index in indices]
         states = self._fleet.map(self._starts.start, choices)
         if self._begun:
             self._fleet.put(dict(zip(indices, states)))

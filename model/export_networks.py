@@ -39,12 +39,12 @@ def export_frames(model: FrameModel, folder: Path, size: tuple[int, int] = (96, 
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config
     (folder / frame_runtime.CONFIG).write_text(json.dumps(config.to_dict(), indent=1), encoding="utf-8")
-    tables = {"textures": model.textures.detach().contiguous(), "kinds": model.kinds.detach().contiguous()}
+    tables = {name: getattr(model, name).detach().contiguous() for name in ("textures", "kinds", "details")}
     save_file(tables, folder / frame_runtime.TABLES)
     h, w = size
     inputs = {
         "texture": torch.randn(1, h, w, 2, config.texture),
-        "kind": torch.randn(1, h, w, 2, config.kind),
+        "kind": torch.randn(1, h, w, 2, config.kind + config.detail),
         "numbers": torch.randn(1, h, w, 2, NUMBERS),
         "rays": torch.randn(1, h, w, 3),
         "hour": torch.randn(1, HOUR_FEATURES),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,8 @@ class OnnxBackend:
 
         onnxruntime.set_default_logger_severity(4)
         wanted = choose_providers(device, onnxruntime.get_available_providers(), _has_gpu())
+        if PROVIDERS["cuda"] in wanted:
+            _load_cuda_libraries()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1
@@ -52,7 +56,10 @@ class OnnxBackend:
         used = self._session.get_providers()[0]
         short = next(name for name, provider in PROVIDERS.items() if provider == used)
         if device == "cuda" and short == "cpu":
-            raise ModelError("device cuda: ONNX Runtime could not start its CUDA provider")
+            raise ModelError(
+                "device cuda: ONNX Runtime could not start its CUDA provider; "
+                "pip install 'reverie[gpu]' brings CUDA's libraries"
+            )
         self.config = config
         self.name = f"onnx-{short}{suffix}"
         self._place = "cpu" if short == "cpu" else "cuda"
@@ -89,6 +96,14 @@ def choose_providers(device: str, available: list[str], gpu: bool) -> list[str]:
         raise ModelError("device cuda: this machine has no NVIDIA GPU")
     wanted = ["cpu"] if device == "cpu" or not gpu else list(PROVIDERS)
     return [PROVIDERS[name] for name in wanted if PROVIDERS[name] in available]
+
+
+def _load_cuda_libraries() -> None:
+    """Loads those that are installed as Python packages (extra `gpu`, or torch's own), which no linker looks for."""
+    import onnxruntime
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(RuntimeError, OSError):
+        onnxruntime.preload_dlls()  # prints what it does not find
 
 
 def _has_gpu() -> bool:

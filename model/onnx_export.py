@@ -6,6 +6,7 @@ them from the `model.safetensors` beside it, so that they lie there once; an exp
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 import warnings
 from pathlib import Path
@@ -55,16 +56,24 @@ def example_inputs(config: ModelConfig, batch: int, seed: int = 0) -> dict[str, 
     }
 
 
+def require_packages() -> None:
+    """Raises ModelError where a package is missing that `export` needs."""
+    for name in ("onnx", "onnxscript"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ModelError(f"export to ONNX needs the package {name}: pip install 'reverie[export]'") from error
+
+
 def export(model: str, out: str) -> dict[str, Any]:
     """Writes `step.onnx` and `step.int8.onnx` for the model in folder (or of the name) `model` into folder `out`.
 
     The batch size is free. In the model's own folder the files share its weights. Raises ModelError, also
-    where the optional packages onnx and onnxscript are missing.
+    where the optional packages onnx and onnxscript are missing (`require_packages`).
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ModelError("export needs the onnx package: pip install 'reverie[export]'") from error
+    require_packages()
+    import onnx
+
     folder = model_folder(model)
     network = load_model(folder)
     step = DreamStep(network).eval().requires_grad_(False)

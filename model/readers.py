@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from reverie.model.errors import ModelError
 from reverie.model.motion import GRID, SIZE, SLOTS, measure, sight, travel
+from reverie.model.startup import limit_torch
 
 SHIPPED = Path(__file__).parent / "shipped" / "readers"
 CONFIG, WEIGHTS = "readers.json", "readers.safetensors"
@@ -322,6 +323,7 @@ class Readers:
         """The readers in a folder, or those that ship. Raises ModelError."""
         from safetensors.torch import load_file
 
+        limit_torch()
         folder = folder or SHIPPED
         try:
             config = json.loads((folder / CONFIG).read_text("utf-8"))

@@ -16,6 +16,7 @@ from reverie.model.actions import ACTION_DIM
 from reverie.model.config import ModelConfig
 from reverie.model.errors import ModelError
 from reverie.model.signature import Backend
+from reverie.model.startup import TORCH, limit_torch, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,6 +81,7 @@ def load_model(folder: Path, file: str = STUDENT) -> WorldModel:
 
     from reverie.model.world_model import HEIGHTS, WorldModel
 
+    limit_torch()
     model = WorldModel(load_config(folder))
     path = folder / file
     try:
@@ -128,6 +130,7 @@ def open_backend(folder: Path, backend: str = "auto", device: str = "auto") -> B
         from reverie.model.onnx_backend import OnnxBackend
 
         return OnnxBackend(exported, config, device, suffix=backend.removeprefix("onnx"))
+    require("train", f"backend {backend}", TORCH)
     import torch
 
     from reverie.model.torch_backend import TorchBackend

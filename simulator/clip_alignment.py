@@ -48,12 +48,16 @@ class Alignment:
 
 def turning_ticks(actions: Sequence[Action]) -> np.ndarray:
     """bool [T]: the camera turns in this tick or beside it, and nothing else is done near it."""
-    busy = np.array([bool(set(action.to_dict()) - {"camera"}) for action in actions])
-    yaw = np.array([action.camera[1] for action in actions])
-    near = np.convolve(busy, np.ones(2 * QUIET_TICKS + 1), "same") > 0
-    turning = np.convolve(np.abs(yaw) > 0, np.ones(3), "same") > 0
-    pitch = np.array([action.camera[0] for action in actions])
+    busy = np.array([bool(set(action.to_dict()) - {"camera"}) for action in actions], bool)
+    pitch, yaw = np.array([action.camera for action in actions], float).reshape(-1, 2).T
+    near, turning = _around(busy, QUIET_TICKS), _around(np.abs(yaw) > 0, 1)
     return turning & ~near & (np.abs(yaw) <= LARGEST_TURN) & (np.abs(pitch) <= LARGEST_NOD)
+
+
+def _around(marked: np.ndarray, ticks: int) -> np.ndarray:
+    """bool [T]: whether any tick is `marked` (bool [T]) within so many ticks to either side."""
+    padded = np.pad(marked, ticks)
+    return np.any([padded[shift : shift + len(marked)] for shift in range(2 * ticks + 1)], axis=0)
 
 
 def image_shift(before: np.ndarray, after: np.ndarray) -> float:

@@ -9,28 +9,30 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reverie.model.errors import ReverieError
 from reverie.simulator import clip_alignment, clip_lines, video
 from reverie.simulator.action import BUTTONS, Action
 from reverie.simulator.clip_lines import DEGREES_PER_PIXEL, TICK_MS
+from reverie.simulator.clip_names import FILM_SUFFIXES, LINES_SUFFIX, ClipFiles, clip_files, find_clip
 from reverie.simulator.clip_rows import LATE_MS
 from reverie.simulator.clip_split import seed_of
-from reverie.simulator.clips import Clip, clip_paths
+from reverie.simulator.clips import Clip, check_hidden
 from reverie.simulator.errors import ClipError
+from reverie.simulator.outputs import writable_folder
+from reverie.simulator.text import raw_lines
 from reverie.simulator.world import TICKS_PER_SECOND
 
 RATE_TOLERANCE = 0.02
 """Share by which a video's frame rate may differ from 20 a second."""
 LENGTH_TOLERANCE = 2
 """Frames by which video and lines may differ: VPT's recorder stops the two at different moments."""
-SCALE_TOLERANCE = 0.05
-"""Share by which the mouse may differ from 0.15 degrees a pixel without being worth a note."""
 SAMPLED_CLIPS, SAMPLED_TICKS, LATEST_START = 16, 200, 300
 """How much is decoded to measure the alignment, and how deep in a recording it is looked for."""
 SHEET_CLIPS, SHEET_FRAMES = 12, 6
@@ -45,29 +47,30 @@ class Examined:
     """A recording that can be used."""
 
     path: Path
-    """Its mp4."""
+    """Its film."""
     frames: int
     size: tuple[int, int]
     rate: float
     layout: str
     actions: list[Action]
+    """By `degrees_per_pixel`."""
     durations: np.ndarray
     """float32 [T], milliseconds."""
     poses: np.ndarray | None
     menus: int
     """Frames that show a menu, and are left out by the reader."""
     degrees_per_pixel: float
-    """Measured where the recording tells its yaw, else the usual."""
+    """`clip_lines.scale_of` the recording."""
     events: Counter[str] = field(default_factory=Counter)
     notes: tuple[str, ...] = ()
 
 
 def examine(path: str | os.PathLike[str]) -> Examined:
     """Looks through a recording without decoding more than its first frame. Raises ClipError if it cannot be used."""
-    movie, text = clip_paths(path)
+    movie, text = find_clip(path)
     for file in (movie, text):
         if not file.is_file():
-            raise ClipError(f"{file}: is missing")
+            raise ClipError(f"{file}: {'is a folder' if file.is_dir() else 'is missing'}")
         if not file.stat().st_size:
             raise ClipError(f"{file}: is empty")
     facts = video.probe(movie)
@@ -77,19 +80,21 @@ def examine(path: str | os.PathLike[str]) -> Examined:
         raise ClipError(f"{movie}: is cut off or damaged after {facts.frames} of {facts.promised} frames")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a last line that was cut off shows in the counts
-        lines = clip_lines.read_lines(text, None, DEGREES_PER_PIXEL)
+        lines = clip_lines.read_lines(text)
     if not lines:
         raise ClipError(f"{text}: holds no whole line")
+    if facts.hidden:
+        check_hidden(movie, facts.hidden, facts.frames, len(lines))
     if abs(len(lines) - facts.frames) > LENGTH_TOLERANCE:
         raise ClipError(f"{movie}: has {facts.frames} frames, its jsonl {len(lines)} lines")
     count = min(len(lines), facts.frames)
-    actions, kept = clip_lines.actions_of(lines)[:count], lines[:count]
-    scale = clip_lines.measured_scale(lines) or 1.0
+    scale = clip_lines.scale_of(lines)
+    actions, kept = clip_lines.actions_of(lines, scale)[:count], lines[:count]
     notes = []
     if len(lines) != facts.frames:
         notes.append(f"{movie.name}: {facts.frames} frames and {len(lines)} lines; the shorter one counts")
-    if abs(scale - 1) > SCALE_TOLERANCE:
-        notes.append(f"{movie.name}: the mouse turns {scale * DEGREES_PER_PIXEL:.3f} degrees a pixel")
+    if scale != DEGREES_PER_PIXEL:
+        notes.append(f"{movie.name}: the mouse turns {scale:.3f} degrees a pixel")
     for name, missing in {
         "place": [line.pose is None for line in kept], "hotbar": [line.slot is None for line in kept]
     }.items():  # fmt: skip
@@ -109,7 +114,7 @@ def examine(path: str | os.PathLike[str]) -> Examined:
         durations=clip_lines.durations_of(kept),
         poses=clip_lines.poses_of(kept),
         menus=sum(line.gui_open for line in kept),
-        degrees_per_pixel=DEGREES_PER_PIXEL * scale if abs(scale - 1) > SCALE_TOLERANCE else DEGREES_PER_PIXEL,
+        degrees_per_pixel=scale,
         events=Counter(str(event.get("type")) for line in kept for event in line.events),
         notes=tuple(notes),
     )
@@ -122,29 +127,31 @@ def _leaps(before: int | None, after: int | None) -> bool:
 def check(folder: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> dict[str, Any]:
     """What `folder` and the folders in it hold, as plain JSON values; `broken` names what cannot be used, and why.
 
-    With `out`, a contact sheet and the report are written there. Raises ClipError where there is nothing to use.
+    With `out`, a contact sheet and the report are written there. Raises ClipError where there is nothing to use, and
+    OutputError before any work where `out` cannot be written.
     """
     from tqdm import tqdm
 
     root = Path(folder)
     if not root.is_dir():
         raise ClipError(f"{root}: is no folder")
-    names = sorted({path.with_suffix("") for kind in ("*.mp4", "*.jsonl") for path in root.rglob(kind)})
-    names = [name for name in names if name.with_suffix(".mp4").exists() or not _is_index(name.with_suffix(".jsonl"))]
+    if out is not None:
+        writable_folder(out)
+    clips = [clip for clip in clip_files(root) if clip.film is not None or not _is_index(clip.lines)]
     good: list[Examined] = []
     broken: list[dict[str, str]] = []
-    for name in tqdm(names, desc="checking", unit="clip", disable=None, leave=False):
+    for clip in tqdm(clips, desc="checking", unit="clip", disable=None, leave=False):
+        broken += [_complaint(f"{_kept(clip)} has the same name", other, root) for other in clip.others]
         try:
-            good.append(examine(name.with_name(name.name + ".mp4")))
-        except ClipError as error:
-            broken.append(_complaint(error, name, root))
-    if not good:
-        why = f"; {broken[0]['file']}: {broken[0]['reason']}" if broken else ""
-        raise ClipError(f"{root}: holds no recording (NAME.mp4 and NAME.jsonl) that can be used{why}")
+            good.append(examine(clip.film or clip.lines or clip.name))
+        except Exception as error:  # whatever is wrong with one recording, the others are looked at
+            broken.append(_complaint(reason_of(error), clip.name, root))
+    _some(good, broken, root)
     sampled, measured, damaged = _sample(good, root)
     broken += damaged
     lost = {entry["file"] for entry in damaged}
     good = [found for found in good if str(found.path.with_suffix("").relative_to(root)) not in lost]
+    _some(good, broken, root)
     report = {"folder": str(root), **summary(good), "broken": broken}
     report["notes"] = [note for found in good for note in found.notes]
     report["alignment"] = measured
@@ -160,21 +167,41 @@ def check(folder: str | os.PathLike[str], out: str | os.PathLike[str] | None = N
     return report
 
 
-def _is_index(text: Path) -> bool:
+def reason_of(error: Exception) -> str:
+    """Why a recording cannot be used, in one line; of errors that nobody foresaw, the kind is named too."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ReverieError) else f"cannot be read ({type(error).__name__}: {text})"
+
+
+def _some(good: Sequence[Examined], broken: Sequence[Mapping[str, str]], root: Path) -> None:
+    """Raises ClipError where nothing is left to use."""
+    if not good:
+        why = f"; {broken[0]['file']}: {broken[0]['reason']}" if broken else ""
+        raise ClipError(f"{root}: holds no recording (NAME.mp4 and NAME.jsonl) that can be used{why}")
+
+
+def _kept(clip: ClipFiles) -> str:
+    """The files that are read of several of one name."""
+    return " and ".join(path.name for path in (clip.film, clip.lines) if path is not None)
+
+
+def _is_index(text: Path | None) -> bool:
     """Whether a jsonl without a video is a list of the recordings beside it, not the half of one."""
+    if text is None:
+        return False
     try:
-        with text.open("rb") as file:
-            first = json.loads(file.readline(clip_lines.MAX_LINE_BYTES))
+        first = json.loads(next(raw_lines(text, clip_lines.MAX_LINE_BYTES), b""))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(first, dict) and "file" in first and "mouse" not in first
 
 
-def _complaint(error: ClipError, name: Path, root: Path) -> dict[str, str]:
+def _complaint(reason: str, name: Path, root: Path) -> dict[str, str]:
     """What is wrong with recording `name` (a path without its suffix), said without repeating where it is."""
-    reason = str(error)
-    for beginning in (f"{name}.mp4: ", f"{name}.jsonl: ", f"{name}.jsonl, "):
-        reason = reason.removeprefix(beginning)
+    for suffix in (*FILM_SUFFIXES, LINES_SUFFIX):
+        for spelled in (suffix, suffix.upper()):
+            for end in (": ", ", "):
+                reason = reason.removeprefix(f"{name}{spelled}{end}")
     return {"file": str(name.relative_to(root)), "reason": reason}
 
 
@@ -183,7 +210,7 @@ def summary(found: Sequence[Examined]) -> dict[str, Any]:
     frames = sum(each.frames for each in found)
     seeds = sorted({seed for each in found if (seed := seed_of(each.path)) is not None})
     actions = [action for each in found for action in each.actions]
-    camera = np.abs(np.array([action.camera for action in actions]))
+    camera = np.abs(np.array([action.camera for action in actions], float).reshape(-1, 2))
     durations = np.concatenate([each.durations for each in found])
     poses = [each.poses[:, 4] for each in found if each.poses is not None]
     events = sum((each.events for each in found), Counter())
@@ -231,11 +258,14 @@ def _sample(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                clip = Clip.load(found.path, start, SAMPLED_TICKS, size=clip_alignment.FRAME, keep_menus=True)
+                clip = Clip.load(
+                    found.path, start, SAMPLED_TICKS, size=clip_alignment.FRAME, keep_menus=True,
+                    degrees_per_pixel=found.degrees_per_pixel,
+                )  # fmt: skip
             if len(clip) < min(SAMPLED_TICKS, found.frames - start):
                 raise ClipError(f"{found.path}: cannot be decoded past frame {start + len(clip)}")
-        except ClipError as error:
-            damaged.append(_complaint(error, found.path.with_suffix(""), root))
+        except Exception as error:  # whatever is wrong with one recording, the others are looked at
+            damaged.append(_complaint(reason_of(error), found.path.with_suffix(""), root))
             continue
         sampled.append((found, clip.frames))
         yaw = np.array([action.camera[1] for action in clip.actions])
@@ -268,8 +298,8 @@ def _busiest(chosen: np.ndarray, length: int) -> int:
 def _write_sheet(path: Path, sampled: Sequence[tuple[Examined, np.ndarray]]) -> None:
     from reverie.simulator.judge.sheet import Strip, write_sheet
 
-    strips = [
-        Strip(found.path.stem.replace("-", " "), frames[np.linspace(0, len(frames) - 1, SHEET_FRAMES).astype(int)])
-        for found, frames in sampled[:SHEET_CLIPS]
-    ]
+    strips = []
+    for found, frames in sampled[:SHEET_CLIPS]:
+        shown = np.linspace(0, len(frames) - 1, SHEET_FRAMES).astype(int)
+        strips.append(Strip(found.path.stem.replace("-", " "), frames[shown]))
     write_sheet(path, strips)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ import numpy as np
 
 from reverie.simulator.action import BUTTONS, MAX_CAMERA, Action
 from reverie.simulator.errors import ClipError
+from reverie.simulator.text import raw_lines
 
 DEGREES_PER_PIXEL = 0.15
-"""Camera turn for one pixel of mouse motion. Some VPT recorder versions differ: a choice of the caller."""
+"""Camera turn for one pixel of mouse motion, unless a recording's yaw tells another (`scale_of`)."""
 MAX_LINE_BYTES = 1 << 18
 MAX_LINES = 1 << 20
 """About 14 hours."""
@@ -40,6 +41,12 @@ TICK_MS = 50.0
 FEWEST_TURNS, LARGEST_SPREAD = 40, 0.05
 """The mouse's scale is measured from that many turns or more, if it differs among them by no more than this share."""
 SMALLEST_TURN_PIXELS = 4.0
+SCALE_LINES, SCALE_TURNS = 6000, 1000
+"""It is measured on the first lines of a recording, so many at most, until there are so many turns."""
+SCALE_TOLERANCE = 0.05
+"""Share by which the measured scale may differ from DEGREES_PER_PIXEL and still count as that."""
+LONGEST_NUMBER = 400
+"""Digits of whole numbers that are read as such; Python refuses to convert those with thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,8 @@ class Line:
 
     held: frozenset[str]
     """Names of held buttons, as in `Action`."""
-    camera: tuple[float, float]
-    """(pitch, yaw) in degrees."""
+    mouse: tuple[float, float]
+    """Motion in pixels: (dy, dx), down and to the right."""
     new_buttons: frozenset[int] | None
     """Mouse buttons pressed in this tick; only VPT files have them."""
     slot: int | None
@@ -96,34 +103,65 @@ def write_line(
     return json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def read_lines(path: Path, stop: int | None, degrees_per_pixel: float) -> list[Line]:
-    """Lines 0 to `stop` (None: all) of a file. A last line that was cut off is left out, with a warning.
+def read_lines(path: Path, stop: int | None = None, start: int = 0) -> list[Line]:
+    """Ticks `start` to `stop` (None: to the end) of a file; ticks before `start` are passed over unread.
 
-    Raises ClipError, naming the line, for anything that is not a tick.
+    Blank lines are no ticks. A last line that was cut off is left out, with a warning. Raises ClipError, naming the
+    line, for anything that is not a tick, and for a blank line where a tick may be missing.
     """
-    lines: list[Line] = []
+    return list(_parsed(path, stop, start))
+
+
+def count_lines(path: Path) -> int:
+    """Ticks in a file, none of which is read. Raises ClipError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sum(1 for _ in _ticks(path))
+
+
+def _parsed(path: Path, stop: int | None, start: int = 0) -> Iterator[Line]:
+    """The ticks of `read_lines` one by one."""
+    before: Line | None = None
+    for index, (number, raw, after_blank) in enumerate(islice(_ticks(path), stop)):
+        if index < start:
+            continue
+        where = f"{path}, line {number}"
+        if index - start >= MAX_LINES:
+            raise ClipError(f"{where}: too long to be read at once; read a part of it")
+        line = parse_line(raw, where)
+        if after_blank and before is not None and (before.tick is None or line.tick != before.tick + 1):
+            raise ClipError(f"{where}: follows a blank line, and a tick may be missing there")
+        before = line
+        yield line
+
+
+def _ticks(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """The number (from 1), the bytes, and whether blank lines come before, of each line that is not blank."""
+    blank = False
     try:
-        with path.open("rb") as file:
-            while stop is None or len(lines) < stop:
-                raw = file.readline(MAX_LINE_BYTES + 1)
-                if not raw:
-                    break
-                where = f"{path}, line {len(lines) + 1}"
-                if len(raw) > MAX_LINE_BYTES or len(lines) >= MAX_LINES:
-                    raise ClipError(f"{where}: too long to be a recording")
-                if not raw.endswith(b"\n") and not _is_json(raw):
-                    warnings.warn(f"{where}: was cut off and is left out", stacklevel=3)
-                    break
-                lines.append(parse_line(raw, where, degrees_per_pixel))
+        for number, raw in enumerate(raw_lines(path, MAX_LINE_BYTES), 1):
+            if raw.isspace():
+                blank = True
+                continue
+            where = f"{path}, line {number}"
+            if len(raw) > MAX_LINE_BYTES:
+                raise ClipError(f"{where}: too long to be a recording")
+            if not raw.endswith(b"\n") and not _is_json(raw):
+                warnings.warn(f"{where}: was cut off and is left out", stacklevel=3)
+                return
+            yield number, raw, blank
+            blank = False
     except OSError as error:
         raise ClipError(f"{path}: cannot be read ({error.strerror})") from error
-    return lines
 
 
-def parse_line(raw: bytes, where: str, degrees_per_pixel: float = DEGREES_PER_PIXEL) -> Line:
-    """One line of a file. `where` begins the message of the ClipError that is raised if it is no tick."""
+def parse_line(raw: bytes, where: str) -> Line:
+    """One line of a file. `where` begins the message of the ClipError that is raised if it is no tick.
+
+    Only what becomes part of a `Line` has to be right: other fields may hold NaN, or bytes that are not UTF-8.
+    """
     try:
-        record = json.loads(raw, parse_constant=_refuse)
+        record = _from_json(raw)
         if not isinstance(record, dict):
             raise ValueError("is not an object")
         mouse, keyboard = _object(record, "mouse"), _object(record, "keyboard")
@@ -138,7 +176,7 @@ def parse_line(raw: bytes, where: str, degrees_per_pixel: float = DEGREES_PER_PI
         layout = _layout(record)
         return Line(
             held=frozenset(held),
-            camera=(_turn(mouse, "dy", degrees_per_pixel), _turn(mouse, "dx", degrees_per_pixel)),
+            mouse=(_moved(mouse, "dy"), _moved(mouse, "dx")),
             new_buttons=None if new is None else frozenset(_numbers(new, "mouse.newButtons")),
             slot=_whole(record.get("hotbar"), "hotbar", SLOTS - 1),
             press=_whole(record.get("hotbarPress"), "hotbarPress", SLOTS),
@@ -151,25 +189,29 @@ def parse_line(raw: bytes, where: str, degrees_per_pixel: float = DEGREES_PER_PI
             layout=layout,
         )
     except (ValueError, RecursionError) as error:
-        reason = "is not JSON" if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) else error
+        reason = "is not JSON" if isinstance(error, json.JSONDecodeError) else error
         if isinstance(error, RecursionError):
             reason = "is nested too deeply"
         raise ClipError(f"{where}: {reason}") from error
 
 
-def actions_of(lines: Sequence[Line]) -> list[Action]:
-    """The action of every line but, where there is one more line than wanted, use the rest only to look
-    ahead.
+def actions_of(
+    lines: Sequence[Line], degrees_per_pixel: float = DEGREES_PER_PIXEL, stuck: bool | None = None
+) -> list[Action]:
+    """The action of every line; where there is one line more than wanted, the last serves to look ahead.
 
-    VPT's recorder may report attack as held from the start: it is ignored until it is let go or pressed anew.
+    VPT's recorder may report attack as held from the start: it is ignored until it is let go or pressed anew. `stuck`
+    says whether it is ignored just before the first of `lines` (None: that is the recording's first, which tells).
     Slot changes are read from the slot shown in the next frame, except in our own files, which keep the
-    presses, and in those of recorders too old to tell the slot, where the keys must do.
+    presses, and in those of recorders too old to tell the slot, where the keys must do. A leap of the mouse of over
+    half a turn is a fault of the recorder and counts as none, as in OpenAI's loader.
     """
     actions = []
-    stuck = bool(lines) and lines[0].new_buttons == frozenset({0})
     for k, line in enumerate(lines):
-        if stuck and k > 0 and ("attack" not in line.held or 0 in (line.new_buttons or ())):
-            stuck = False
+        if stuck is None:
+            stuck = _begins_stuck(line)
+        else:
+            stuck = stuck and not _frees_attack(line)
         held = line.held - {"attack"} if stuck else line.held
         press = line.press
         if press is None:
@@ -178,7 +220,9 @@ def actions_of(lines: Sequence[Line]) -> list[Action]:
             press = after + 1 if changed and after is not None else 0
             if line.slot is None:
                 press = line.slot_key or 0
-        actions.append(Action(**dict.fromkeys(held, True), hotbar=press, camera=line.camera))
+        turns = [motion * degrees_per_pixel for motion in line.mouse]
+        pitch, yaw = (turn if abs(turn) <= MAX_CAMERA else 0.0 for turn in turns)
+        actions.append(Action(**dict.fromkeys(held, True), hotbar=press, camera=(pitch, yaw)))
     return actions
 
 
@@ -199,35 +243,84 @@ def durations_of(lines: Sequence[Line]) -> np.ndarray:
     return np.array([line.tick_ms for line in lines], np.float32)
 
 
-def measured_scale(lines: Sequence[Line]) -> float | None:
-    """Degrees a pixel, from the yaw that the lines tell, as a multiple of the scale they were read with.
+def attack_stuck(path: Path, start: int) -> bool | None:
+    """Whether `actions_of` ignores attack just before tick `start` of a file; None for tick 0. Raises ClipError."""
+    stuck: bool | None = None
+    for line in _parsed(path, start):
+        stuck = _begins_stuck(line) if stuck is None else not _frees_attack(line)
+        if not stuck:
+            break
+    return stuck
 
-    None where they do not tell it, or where it is not one number. Recorder versions differ in it.
+
+def scale_of(lines: Iterable[Line]) -> float:
+    """Degrees a pixel of the mouse of a recording whose ticks from the first on are `lines`.
+
+    Recorder versions differ in it. It is measured by the yaw that the lines tell, and DEGREES_PER_PIXEL where they do
+    not tell it, where it is not one number, or where it differs too little.
     """
-    turns = []
-    for line, after in pairwise(lines):
-        asked = line.camera[1]
+    measured = measured_scale(lines) or 1.0
+    return DEGREES_PER_PIXEL * (measured if abs(measured - 1) > SCALE_TOLERANCE else 1.0)
+
+
+def recorded_scale(path: Path) -> float:
+    """`scale_of` a file. Raises ClipError where it cannot be read; lines that are no ticks end the measuring."""
+
+    def good() -> Iterator[Line]:
+        try:
+            yield from _parsed(path, SCALE_LINES)
+        except ClipError:
+            return
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return scale_of(good())
+
+
+def measured_scale(lines: Iterable[Line]) -> float | None:
+    """Degrees a pixel, from the yaw that the lines tell, as a multiple of DEGREES_PER_PIXEL.
+
+    None where they do not tell it, or where it is not one number. Looks at the first SCALE_LINES, and SCALE_TURNS.
+    """
+    turns: list[float] = []
+    for line, after in pairwise(islice(lines, SCALE_LINES)):
+        asked = line.mouse[1] * DEGREES_PER_PIXEL
         if line.pose is None or after.pose is None or line.gui_open or after.gui_open:
             continue
-        if abs(asked) < SMALLEST_TURN_PIXELS * DEGREES_PER_PIXEL:
+        if abs(line.mouse[1]) < SMALLEST_TURN_PIXELS or abs(asked) > MAX_CAMERA:
             continue
         turns.append(((after.pose[3] - line.pose[3] + 180) % 360 - 180) / asked)
+        if len(turns) == SCALE_TURNS:
+            break
     if len(turns) < FEWEST_TURNS:
         return None
     low, scale, high = np.quantile(turns, (0.25, 0.5, 0.75))
     return float(scale) if scale > 0 and high - low <= LARGEST_SPREAD * scale else None
 
 
+def _begins_stuck(first: Line) -> bool:
+    return first.new_buttons == frozenset({0})
+
+
+def _frees_attack(line: Line) -> bool:
+    return "attack" not in line.held or 0 in (line.new_buttons or ())
+
+
+def _from_json(raw: bytes) -> Any:
+    """JSON of one line. Bytes that are not UTF-8, control characters and endless numbers are let through."""
+    return json.loads(raw.decode("utf-8", "replace"), strict=False, parse_int=_integer)
+
+
+def _integer(digits: str) -> float:
+    return int(digits) if len(digits) <= LONGEST_NUMBER else math.inf
+
+
 def _is_json(raw: bytes) -> bool:
     try:
-        json.loads(raw)
+        _from_json(raw)
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _refuse(name: str) -> float:
-    raise ValueError(f"holds {name}")
 
 
 def _object(record: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -249,14 +342,11 @@ def _finite(value: Any, name: str) -> float:
     return number
 
 
-def _turn(mouse: Mapping[str, Any], name: str, degrees_per_pixel: float) -> float:
-    """Degrees; a leap of over half a turn is a fault of the recorder and counts as none, as in OpenAI's
-    loader.
-    """
+def _moved(mouse: Mapping[str, Any], name: str) -> float:
+    """Pixels."""
     if name not in mouse:
         raise ValueError(f"mouse has no {name!r}")
-    degrees = _finite(mouse[name], f"mouse.{name}") * degrees_per_pixel
-    return degrees if abs(degrees) <= MAX_CAMERA else 0.0
+    return _finite(mouse[name], f"mouse.{name}")
 
 
 def _numbers(values: Any, name: str) -> set[int]:

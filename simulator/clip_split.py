@@ -7,14 +7,12 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from reverie.simulator.clip_names import recordings
 from reverie.simulator.errors import ClipError
 
+__all__ = ["group_of", "groups_of", "held_out", "recordings", "seed_of"]
+
 SEED_IN_NAME = re.compile(r"(?:^|-)s(\d+)(?:-|$)")
-
-
-def recordings(folder: Path) -> list[Path]:
-    """The mp4 files in `folder`, and in the folders in it, that have a jsonl beside them."""
-    return [path for path in sorted(folder.rglob("*.mp4")) if path.with_suffix(".jsonl").is_file()]
 
 
 def seed_of(path: Path) -> int | None:

@@ -18,7 +18,12 @@ import numpy as np
 
 from reverie.simulator import clip_lines, video
 from reverie.simulator.action import Action
+from reverie.simulator.clip_names import clip_paths, find_clip
 from reverie.simulator.errors import ClipError
+
+
+class OnlyMenus(ClipError):
+    """A part of a recording in which a menu is open all the time."""
 
 
 @dataclass
@@ -52,41 +57,96 @@ class Clip:
         length: int | None = None,
         *,
         size: tuple[int, int] | None = None,
-        degrees_per_pixel: float = clip_lines.DEGREES_PER_PIXEL,
+        degrees_per_pixel: float | None = None,
         keep_menus: bool = False,
     ) -> Clip:
-        """Reads lines `start` to `start + length` (None: to the end) of a recording, ours or a real VPT one.
+        """Reads ticks `start` to `start + length` (None: to the end) of a recording, ours or a real VPT one.
 
-        `path` is NAME, NAME.mp4 or NAME.jsonl. `size` (height, width) crops to its shape and
-        resizes by area averaging. Frames with
-        an open menu are left out unless `keep_menus`. Where video and lines differ in length (a recorder
-        that was cut off), the shorter one counts, with a warning. Raises ClipError.
+        `path` is NAME, NAME.mp4 (or another film, `clip_names`) or NAME.jsonl. `size` (height, width) crops to its
+        shape and resizes by area averaging. `degrees_per_pixel` is the mouse's scale (None: measured on the
+        recording's beginning, as everywhere). Frames with an open menu are left out unless `keep_menus`. Where film
+        and lines differ in length (a recorder that was cut off), the shorter one counts, with a warning. Raises
+        ClipError, also where the film's edit list hides frames before others and the lines are not just those of the
+        others: which line belongs to which frame is not known then.
         """
         if start < 0 or (length is not None and length < 1):
             raise ClipError(f"{path}: cannot read {length} frames from frame {start}")
-        movie, text = clip_paths(path)
+        film, text = find_clip(path)
+        times = None
+        if text.is_file():
+            facts = video.survey(film)
+            if facts.hidden:
+                check_hidden(film, facts.hidden, len(facts), clip_lines.count_lines(text))
+            times = facts.times
+        return cls._read(film, text, start, length, times, size, degrees_per_pixel, keep_menus)
+
+    @classmethod
+    def load_end(cls, path: str | os.PathLike[str], length: int, *, size: tuple[int, int] | None = None) -> Clip:
+        """Reads the last `length` ticks of a recording (all, if it has fewer), as `load` does.
+
+        Of what comes before, nothing is decoded or kept: memory does not grow with the recording's length. Where all
+        of these ticks show menus, more are read. Raises ClipError.
+        """
+        if length < 1:
+            raise ClipError(f"{path}: cannot read the last {length} frames")
+        film, text = find_clip(path)
+        ticks = clip_lines.count_lines(text)
+        times: Sequence[int] | None = video.regular_times(film)
+        if times is None or len(times) != ticks:
+            facts = video.survey(film)
+            if facts.hidden:
+                check_hidden(film, facts.hidden, len(facts), ticks)
+            times = facts.times
+        if len(times) != ticks:
+            _warn_of_lengths(film, len(times) < ticks)
+        stop = min(ticks, len(times))
+        if not stop:
+            raise ClipError(f"{film if ticks else text}: holds nothing")
+        while True:
+            start = max(0, stop - length)
+            try:
+                return cls._read(film, text, start, stop - start, times, size)
+            except OnlyMenus:
+                if not start:
+                    raise
+                length *= 2
+
+    @classmethod
+    def _read(
+        cls,
+        film: Path,
+        text: Path,
+        start: int,
+        length: int | None,
+        times: Sequence[int] | None,
+        size: tuple[int, int] | None,
+        degrees_per_pixel: float | None = None,
+        keep_menus: bool = False,
+    ) -> Clip:
+        """`load` from files; `times` are those of all frames of the film, where they are known."""
         stop = None if length is None else start + length
-        lines = clip_lines.read_lines(text, None if stop is None else stop + 1, degrees_per_pixel)
-        actions = clip_lines.actions_of(lines)
-        stop = len(lines) if stop is None else min(stop, len(lines))
+        lines = clip_lines.read_lines(text, None if stop is None else stop + 1, start)
+        stop = start + len(lines) if stop is None else min(stop, start + len(lines))
         if start >= stop:
-            raise ClipError(f"{text}: has {len(lines)} lines, so none to read from frame {start}")
-        kept = [k for k in range(start, stop) if keep_menus or not lines[k].gui_open]
+            raise ClipError(f"{text}: has no more than {start} lines, so none to read from frame {start}")
+        if degrees_per_pixel is None:
+            degrees_per_pixel = clip_lines.recorded_scale(text)
+        actions = clip_lines.actions_of(lines, degrees_per_pixel, clip_lines.attack_stuck(text, start))
+        kept = [k for k in range(start, stop) if keep_menus or not lines[k - start].gui_open]
         if not kept:
-            raise ClipError(f"{text}: shows nothing but menus from frame {start} to {stop}")
-        # One frame more than there are lines tells a video that is longer.
+            raise OnlyMenus(f"{text}: shows nothing but menus from frame {start} to {stop}")
+        # One frame more than there are lines tells a film that is longer.
         probe = stop + 1 if length is None else stop
-        frames, total = _read_frames(movie, kept, start, probe, size)
+        frames, total = _read_frames(film, kept, start, probe, size, times)
         if total != stop and (length is None or total < stop):
-            shorter = "mp4" if total < stop else "jsonl"
-            warnings.warn(f"{movie}: mp4 and jsonl differ in length; the {shorter} ends first", stacklevel=2)
+            _warn_of_lengths(film, total < stop)
         kept = kept[: len(frames)]
         if not kept:
-            raise ClipError(f"{movie}: has no frame {start}")
-        lines = [lines[k] for k in kept]
+            raise ClipError(f"{film}: has no frame {start}")
+        lines = [lines[k - start] for k in kept]
         return cls(
             frames=frames,
-            actions=[actions[k] for k in kept],
+            actions=[actions[k - start] for k in kept],
             poses=clip_lines.poses_of(lines),
             hotbar=clip_lines.slots_of(lines),
             events=[[dict(event) for event in line.events] for line in lines],
@@ -208,27 +268,38 @@ class ClipWriter:
         raise ClipError(f"{self.path}: cannot be written ({reason}); {safe} frames are safe") from error
 
 
-def clip_paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """NAME, NAME.mp4 or NAME.jsonl -> (NAME.mp4, NAME.jsonl)."""
-    path = Path(path)
-    name = path.stem if path.suffix in (".mp4", ".jsonl") else path.name
-    if not name:
-        raise ClipError("a recording needs a name")
-    return path.with_name(name + ".mp4"), path.with_name(name + ".jsonl")
+def check_hidden(film: Path, hidden: int, frames: int, lines: int) -> None:
+    """Raises ClipError for a film that hides frames unless there is a line for each of the others."""
+    if frames != lines:
+        raise ClipError(
+            f"{film}: its edit list hides {hidden} frames and shows {frames}, and its jsonl has {lines} lines: "
+            "which belong together is not known; encode the film without edits, or remove the lines of hidden frames"
+        )
+
+
+def _warn_of_lengths(film: Path, film_first: bool) -> None:
+    first = film.suffix[1:].lower() if film_first else "jsonl"
+    kinds = f"{film.suffix[1:].lower()} and jsonl"
+    warnings.warn(f"{film}: {kinds} differ in length; the {first} ends first", stacklevel=4)
 
 
 def _read_frames(
-    movie: Path, kept: Sequence[int], start: int, probe: int, size: tuple[int, int] | None
+    film: Path,
+    kept: Sequence[int],
+    start: int,
+    probe: int,
+    size: tuple[int, int] | None,
+    times: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, int]:
-    """The `kept` frames (uint8 [n, h, w, 3]), and where the video ended (at most `probe`)."""
+    """The `kept` frames (uint8 [n, h, w, 3]), and where the film ended (at most `probe`)."""
     wanted, index, count = set(kept), start - 1, 0
     frames = np.zeros((0, 0, 0, 3), np.uint8)
-    for index, frame in enumerate(video.iterate_video(movie, start, probe, size), start):
+    for index, frame in enumerate(video.iterate_video(film, start, probe, size, times), start):
         if index not in wanted:
             continue
         if not count:
             if len(kept) * frame.nbytes > video.MAX_BYTES:
-                raise ClipError(f"{movie}: too long to read at once; read a part of it, or a smaller size")
+                raise ClipError(f"{film}: too long to read at once; read a part of it, or a smaller size")
             frames = np.empty((len(kept), *frame.shape), np.uint8)
         frames[count] = frame
         count += 1

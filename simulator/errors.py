@@ -11,6 +11,10 @@ class ClipError(ReverieError):
     """A recording that is damaged, or cannot be written."""
 
 
+class OutputError(ReverieError):
+    """An output that cannot be written, or would replace an input."""
+
+
 class SaveError(ReverieError):
     """A `.reverie` file that is damaged, or does not fit the world it is opened in."""
 

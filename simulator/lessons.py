@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -25,7 +26,7 @@ import numpy as np
 
 from reverie.model.errors import ModelError
 from reverie.model.training.lessons import GRID, KEYS, LESSON, LOOK_EVERY, SCALARS, UNKNOWN, UNSEEN
-from reverie.model.training.shards import META, Shard
+from reverie.model.training.shards import META, Shard, read_meta
 from reverie.simulator.action import Action
 from reverie.simulator.clip_rows import row_effects
 from reverie.simulator.shards import ShardPlan, play_shard
@@ -130,7 +131,7 @@ def write_clip_lesson(folder: Path, out: Path) -> int:
         "faces": np.full((shard.rows, *GRID), UNSEEN, np.uint8),
     }
     columns["scalars"][:, SCALARS.index("swing")] = UNKNOWN
-    _save(out, columns)
+    _save(out, columns, folder)
     return shard.rows
 
 
@@ -159,11 +160,19 @@ def write_lesson(folder: Path, out: Path, plan: ShardPlan | None = None) -> int:
         columns["scalars"][row] = scalars_of(world, played.state)
         if row % LOOK_EVERY == 0:
             columns["kinds"][row], columns["faces"][row] = view_of(played.state, shard.size)
-    _save(out, columns)
+    _save(out, columns, folder)
     return shard.rows
 
 
-def _save(out: Path, columns: dict[str, np.ndarray]) -> None:
+def is_lesson_of(lesson: Path, shard: Path) -> bool:
+    """Whether the lesson in a folder was made of the shard that is in `shard` now."""
+    return (lesson / LESSON).is_file() and read_meta(lesson) is not None and read_meta(lesson) == read_meta(shard)
+
+
+def _save(out: Path, columns: dict[str, np.ndarray], shard: Path) -> None:
+    """Beside the lesson goes the meta of the shard that it is of (`is_lesson_of`), last."""
     out.mkdir(parents=True, exist_ok=True)
+    (out / META).unlink(missing_ok=True)
     with (out / LESSON).open("wb") as file:
         np.savez(file, **columns)  # type: ignore[arg-type]
+    shutil.copyfile(shard / META, out / META)

@@ -12,6 +12,7 @@ import numpy as np
 from reverie.model.errors import ReverieError
 from reverie.simulator.clips import ClipWriter, clip_paths
 from reverie.simulator.errors import ClipError
+from reverie.simulator.outputs import writable_folder
 from reverie.simulator.world import EVENTS
 
 TICKS_BETWEEN_EDITS = 120.0
@@ -51,6 +52,7 @@ def record(
             f"record: seeds {seed} to {seed + episodes - 1} are not all from 0 to {HELD_OUT_SEED - 1}; "
             "those above are kept for evaluation"
         )
+    writable_folder(out_dir)
     paths = [Path(out_dir) / f"voxel-s{seed + i}-{player}.mp4" for i in range(episodes)]
     there = [str(file) for path in paths for file in clip_paths(path) if file.exists()]
     if there:

@@ -15,13 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reverie.simulator.clip_names import LINES_SUFFIX, OTHER_FILM_SUFFIXES, find_clip, is_film
 from reverie.simulator.errors import ClipError, EditError, SceneError
 
 if TYPE_CHECKING:
     from reverie.simulator.clips import Clip
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-CLIP_SUFFIXES = frozenset({".mp4", ".jsonl"})
+OTHER_PICTURE_SUFFIXES = frozenset(
+    {".avif", ".heic", ".heif", ".jxl", ".jp2", ".svg", ".ico", ".psd", ".xcf", ".kra", ".tga", ".dds", ".exr", ".hdr",
+     ".eps", ".ai", ".pdf", ".dng", ".cr2", ".nef", ".arw", ".raw", ".qoi", ".apng"}
+)  # fmt: skip
+"""Pictures that are not read."""
+CLIP_TICKS = 1200
+"""So much of a recording's end, or of what comes before a chosen tick, is read to start from: one minute."""
+INSTEAD = ". To start from one of its frames, save that as a picture: ffmpeg -sseof -1 -i FILM -update 1 last.png"
 MAX_PITCH = 90.0
 VOXEL, LUANTI = "voxel", "luanti"
 """Worlds that bundled scenes are pictures of; those of Luanti have its name before theirs."""
@@ -47,16 +55,21 @@ class Scene:
         return None
 
 
-def resolve_scene(scene: Any, size: tuple[int, int], names: Sequence[str] | None = None) -> Scene:
+def resolve_scene(
+    scene: Any, size: tuple[int, int], names: Sequence[str] | None = None, tick: int | None = None
+) -> Scene:
     """The scene that an argument means: None, a name, a picture (array, PIL image, path) or a clip (or its
     path).
 
     Pictures and clips are fitted to `size` (height, width). A text is a path if it ends like one, otherwise a
-    name: one of `names`, or any if that is None. Raises SceneError.
+    name: one of `names`, or any if that is None. Of the recording at a path the last CLIP_TICKS are read, or those up
+    to `tick`, counted from its beginning; a `tick` makes no sense for anything else. Raises SceneError.
     """
     from reverie.simulator import edits
     from reverie.simulator.clips import Clip
 
+    if tick is not None and not _is_clip_path(scene):
+        raise SceneError(f"scene: tick {tick} can only be chosen of a recording (NAME.mp4 with NAME.jsonl)")
     if isinstance(scene, Scene):
         return scene
     if scene is None:
@@ -64,13 +77,9 @@ def resolve_scene(scene: Any, size: tuple[int, int], names: Sequence[str] | None
     if isinstance(scene, Clip):
         return Scene(clip=_fitted(scene, size))
     if isinstance(scene, (str, os.PathLike)):
-        suffix = Path(scene).suffix.lower()
-        if suffix in CLIP_SUFFIXES:
-            try:
-                return Scene(clip=Clip.load(scene, size=size))
-            except ClipError as error:
-                raise SceneError(str(error)) from error
-        if suffix not in PICTURE_SUFFIXES:
+        if _is_clip_path(scene):
+            return Scene(clip=_read_clip(Path(scene), size, tick))
+        if Path(scene).suffix.lower() not in PICTURE_SUFFIXES:
             return Scene(name=check_name(os.fspath(scene), names))
     try:
         return Scene(image=edits.fit_image(scene, size, crop=True))
@@ -79,12 +88,75 @@ def resolve_scene(scene: Any, size: tuple[int, int], names: Sequence[str] | None
 
 
 def check_name(name: str, names: Sequence[str] | None) -> str:
-    """`name`, if it is one of `names` (None: any). Raises SceneError, which lists near matches."""
-    if names is None or name in names:
+    """`name`, if it is one of `names` (None: any that is not a file's). Raises SceneError.
+
+    The error says of a file why it is no scene, and lists near matches of a name.
+    """
+    if names is not None and name in names:
+        return name
+    _refuse_files(Path(name), names is not None)
+    if names is None:
         return name
     near = difflib.get_close_matches(name, names)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names) or 'none'}"
     raise SceneError(f"scene {name!r} is unknown; {hint}")
+
+
+def _is_clip_path(scene: Any) -> bool:
+    """Whether a scene is given as the path of a film, of whatever kind, or of a recording's lines."""
+    return isinstance(scene, (str, os.PathLike)) and (is_film(scene) or Path(scene).suffix.lower() == LINES_SUFFIX)
+
+
+def _read_clip(path: Path, size: tuple[int, int], tick: int | None) -> Clip:
+    """The part of a recording that a session starts from. Raises SceneError."""
+    from reverie.simulator.clips import Clip
+
+    film, lines = find_clip(path)
+    if path.suffix.lower() in OTHER_FILM_SUFFIXES:
+        if not path.exists():
+            raise SceneError(f"{path}: no such file")
+        raise SceneError(
+            f"{path}: is a film of a kind that is not read; convert it to mp4, and put the lines of its actions, "
+            f"{path.with_suffix(LINES_SUFFIX).name}, beside it{INSTEAD}"
+        )
+    if film.exists() and not lines.exists():
+        raise SceneError(
+            f"{film}: is a film without a player's actions (there is no {lines.name} beside it), so no dream can go on "
+            f"from it{INSTEAD}"
+        )
+    if not film.exists():
+        if lines.exists():
+            raise SceneError(f"{lines}: is lines without a film: there is no {film.name} beside it")
+        raise SceneError(f"{film} and {lines.name}: no such files")
+    try:
+        if tick is None:
+            return Clip.load_end(path, CLIP_TICKS, size=size)
+        start = max(0, tick + 1 - CLIP_TICKS)
+        clip = Clip.load(path, start, tick + 1 - start, size=size)
+        if clip.ticks is None or clip.ticks[-1] != tick:
+            raise ClipError(f"{film}: has no frame {tick}, or it shows a menu")
+        return clip
+    except ClipError as error:
+        raise SceneError(str(error)) from error
+
+
+def _refuse_files(path: Path, no_name: bool) -> None:
+    """Raises SceneError for what is, or by its suffix should be, a file that no session can start from.
+
+    Without a suffix it may be a name that a world knows, unless `no_name`.
+    """
+    if path.suffix.lower() in OTHER_PICTURE_SUFFIXES:
+        raise SceneError(f"scene {path}: is a picture of a kind that is not supported; save it as PNG or JPEG")
+    if not (no_name or path.suffix):
+        return
+    if path.is_dir():
+        raise SceneError(f"scene {path}: is a folder; name a picture, or a recording (NAME.mp4), in it")
+    if path.is_file():
+        kinds = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise SceneError(
+            f"scene {path}: is a file whose name does not say what it is; a picture ends in one of {kinds}, "
+            "a recording in .mp4"
+        )
 
 
 def scene_names() -> list[str]:

@@ -5,20 +5,24 @@ In the voxel world scripted players walk about, and now and then somebody edits 
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import multiprocessing
+import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from reverie.model.training.shards import DEPTH_CELL, META, ShardWriter
+from reverie.model.training.shards import DEPTH_CELL, META, ShardWriter, discard_others, read_meta
 from reverie.simulator.action import Action
+from reverie.simulator.clip_names import find_clip, recordings
 from reverie.simulator.errors import ClipError, SceneError
 from reverie.simulator.players import make_player
 from reverie.simulator.voxel import physics
@@ -31,6 +35,12 @@ if TYPE_CHECKING:
 
 SHAPES_EVERY = 4
 """One shard in so many is of another shape than the usual one."""
+CLIP_SHARDS = 2
+"""Version of what `clips_to_shards` makes of a recording: shards of another are made anew."""
+HASHED_BYTES = 1 << 16
+"""So much of a file's beginning and of its end is hashed to know it again."""
+LONGEST_NAME = 120
+"""Bytes of the name of a shard's folder, without the hash that longer ones get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +135,12 @@ def write_shard(folder: Path, index: int, seed: int, plan: ShardPlan) -> int:
             edited=np.array(played.edited),
             episode=np.array(played.episode, np.int32),
         )
-    writer.close(f"voxel world, seed {seed}, shard {index}")
+    writer.close(_voxel_origin(seed, index))
     return writer.filled
+
+
+def _voxel_origin(seed: int, index: int) -> str:
+    return f"voxel world, seed {seed}, shard {index}"
 
 
 def write_shards(
@@ -140,17 +154,22 @@ def write_shards(
 ) -> int:
     """Plays `count` shards into `out/00000`, `out/00001`, …, skipping those that are there.
 
-    Starts no new one after `seconds`. Returns how many are there at the end; `progress` gets the ticks of each.
+    Those of other recordings (another seed, size or length), and shards made of clips, are not: they are deleted, or
+    made anew. Starts no new one after `seconds`, unless there is none at all. Returns how many are there at the end;
+    `progress` gets the ticks of each.
     """
     plan = plan or ShardPlan()
     began = time.perf_counter()
-    todo = [index for index in range(count) if not (out / f"{index:05d}" / META).is_file()]
+    discard_others(out, lambda folder, meta: not folder.is_symlink() and not _of_clip(meta))
+    todo = [index for index in range(count) if not _is_played(out / f"{index:05d}", index, seed, plan)]
     done = count - len(todo)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         running: set[Future[int]] = set()
         while todo or running:
-            while todo and len(running) < workers and time.perf_counter() - began < seconds:
+            while todo and len(running) < workers:
+                if done + len(running) and time.perf_counter() - began >= seconds:
+                    break
                 index = todo.pop(0)
                 running.add(pool.submit(write_shard, out / f"{index:05d}", index, seed, plan))
             if not running:
@@ -164,6 +183,18 @@ def write_shards(
     return done
 
 
+def _is_played(folder: Path, index: int, seed: int, plan: ShardPlan) -> bool:
+    """Whether the shard in a folder is number `index` of the recordings called `seed`."""
+    meta = read_meta(folder)
+    wanted = (_voxel_origin(seed, index), plan.rows, list(plan.size_of(index)))
+    return meta is not None and (meta.get("origin"), meta.get("rows"), meta.get("size")) == wanted
+
+
+def _of_clip(meta: dict[str, Any] | None) -> bool:
+    """Whether a shard was made of a recording in files; before `source` was kept, the file's name was its origin."""
+    return meta is None or meta.get("source") is not None or str(meta.get("origin")).endswith(".mp4")
+
+
 def clips_to_shards(
     folder: Path,
     out: Path,
@@ -173,34 +204,95 @@ def clips_to_shards(
 ) -> int:
     """One shard in `out` for each clip in `folder` (of `only`, if given) that can be read; returns how many there are.
 
-    Places and the camera's angles are taken from the clip, depth is unknown. Clips that are damaged are named in a
-    warning and left out. `progress` gets the frames of each that is written.
+    A shard that is there is kept if it was made of the same files (`clip_source`), and made anew otherwise; those of
+    other clips are deleted, so that `out` holds these and no others. Places and the camera's angles are taken
+    from the clip, depth is unknown. Clips that are damaged are named in a warning and left out. `progress` gets the
+    frames of each that is written. Raises ClipError where `out` cannot be written, or
+    holds shards of something else.
     """
-    from reverie.simulator.clip_check import examine
+    from reverie.simulator.clip_check import examine, reason_of
     from reverie.simulator.clips import Clip
 
-    done = 0
-    for path in sorted(folder.rglob("*.mp4")):
-        if only is not None and path not in only:
-            continue
-        target = out / "_".join(path.relative_to(folder).with_suffix("").parts)
-        if (target / META).is_file():
-            done += 1
-            continue
+    films = recordings(folder)
+    names = shard_names(films, folder)
+    wanted = {names[film]: film for film in films if only is None or film in only}
+    sources: dict[str, dict[str, Any]] = {}
+    for name, film in wanted.items():
         try:
-            found = examine(path)
-            clip = Clip.load(path, size=size, degrees_per_pixel=found.degrees_per_pixel)
-        except ClipError as error:
-            warnings.warn(f"left out: {error}", stacklevel=2)
-            continue
-        _write_clip(clip, target, size, str(path.name))
-        done += 1
-        if progress is not None:
-            progress(len(clip))
+            sources[name] = clip_source(film, folder, size)
+        except OSError as error:
+            warnings.warn(f"left out: {film}: cannot be read ({error.strerror})", stacklevel=2)
+    for meta in sorted(out.glob(f"*/{META}")):
+        if not _of_clip(read_meta(meta.parent)):
+            raise ClipError(f"{meta.parent}: is a shard of something else than recordings; choose another folder")
+    try:
+        discard_others(out, lambda shard, meta: _is_made_of(meta, sources.get(shard.name)))
+        done = 0
+        for name, source in sources.items():
+            if read_meta(out / name) is not None:
+                done += 1
+                continue
+            film = wanted[name]
+            try:
+                found = examine(film)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # `examine` has looked at the lengths
+                    clip = Clip.load(film, size=size, degrees_per_pixel=found.degrees_per_pixel)
+                if clip.ticks is not None and len(clip) != found.frames - found.menus:
+                    raise ClipError(f"{film}: only {len(clip)} of {found.frames - found.menus} frames can be decoded")
+            except Exception as error:  # whatever is wrong with one recording, the others are learned from
+                warnings.warn(f"left out: {reason_of(error)}", stacklevel=2)
+                continue
+            _write_clip(clip, out / name, size, film.name, source)
+            done += 1
+            if progress is not None:
+                progress(len(clip))
+    except OSError as error:
+        raise ClipError(f"{out}: cannot be written ({error.strerror})") from error
     return done
 
 
-def _write_clip(clip: Clip, target: Path, size: tuple[int, int], origin: str) -> None:
+def clip_source(film: Path, folder: Path, size: tuple[int, int]) -> dict[str, Any]:
+    """What tells the shard of a recording from all others, as plain JSON. Raises OSError.
+
+    The names of its files in `folder`, their sizes, times and hashes (of HASHED_BYTES at either end), the `size` of
+    frames, and the version of what makes shards of them.
+    """
+    files = []
+    for path in find_clip(film):
+        facts = path.stat()
+        with path.open("rb") as file:
+            digest = hashlib.sha256(file.read(HASHED_BYTES))
+            file.seek(max(0, facts.st_size - HASHED_BYTES))
+            digest.update(file.read(HASHED_BYTES))
+        name = os.fsencode(path.relative_to(folder)).decode("utf-8", "backslashreplace")
+        files.append([name, facts.st_size, facts.st_mtime_ns, digest.hexdigest()])
+    return {"files": files, "size": list(size), "version": CLIP_SHARDS}
+
+
+def _is_made_of(meta: dict[str, Any] | None, source: dict[str, Any] | None) -> bool:
+    return meta is not None and source is not None and meta.get("source") == source
+
+
+def shard_names(films: Collection[Path], folder: Path) -> dict[Path, str]:
+    """The name of each recording's shard: its path in `folder` with _ between the parts.
+
+    Where several have one name so (`a_b` and `a/b`, or `A` and `a`), and where it is too long, a hash of the path is
+    added.
+    """
+    plain = {film: "_".join(film.relative_to(folder).with_suffix("").parts) for film in films}
+    count = Counter(name.casefold() for name in plain.values())
+    names = {}
+    for film, name in plain.items():
+        raw = os.fsencode(name)
+        if count[name.casefold()] > 1 or len(raw) > LONGEST_NAME:
+            mark = hashlib.sha256(os.fsencode(film.relative_to(folder))).hexdigest()[:12]
+            name = f"{os.fsdecode(raw[:LONGEST_NAME])}-{mark}"
+        names[film] = name
+    return names
+
+
+def _write_clip(clip: Clip, target: Path, size: tuple[int, int], origin: str, source: dict[str, Any]) -> None:
     """Frames that follow a late tick count as edited: they are a past like any other, but nothing to be predicted."""
     from reverie.simulator.clip_rows import clip_edited, clip_episodes, clip_events, clip_eyes, clip_late
 
@@ -219,4 +311,4 @@ def _write_clip(clip: Clip, target: Path, size: tuple[int, int], origin: str) ->
             edited=np.array(edited[index] or (not fresh and late[index - 1])),
             episode=episodes[index],
         )
-    writer.close(origin)
+    writer.close(origin, source)

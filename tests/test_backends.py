@@ -79,6 +79,7 @@ def rollout(reference: Backend, other: Backend) -> tuple[np.ndarray, np.ndarray]
     return np.stack([one for one, _ in frames]), np.stack([two for _, two in frames])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOLERANCES)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_a_pass_agrees_with_torch(folder: Path, name: str, batch: int) -> None:
@@ -91,6 +92,7 @@ def test_a_pass_agrees_with_torch(folder: Path, name: str, batch: int) -> None:
         assert error <= TOLERANCES[name][0], output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOLERANCES)
 def test_thirty_two_dreamed_frames_agree_with_torch(folder: Path, name: str) -> None:
     first, second = (frames.astype(int) for frames in rollout(made(folder, "torch"), made(folder, name)))
@@ -121,6 +123,7 @@ def test_a_folder_without_eight_bits_says_so(folder: Path, tmp_path: Path) -> No
         open_backend(tmp_path, "onnx-int8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [ONNX, INT8])
 def test_beside_its_weights_an_export_borrows_them_and_elsewhere_it_is_whole(
     folder: Path, tmp_path: Path, name: str

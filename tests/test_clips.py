@@ -201,6 +201,7 @@ def test_broken_videos(tmp_path, content):
         Clip.load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_videos_never_raise_anything_else(tmp_path):
     path = make(tmp_path / "a.mp4", [line()] * 40)

@@ -198,6 +198,7 @@ def test_strokes():
     assert not outside.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stroke",
     [

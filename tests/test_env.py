@@ -331,6 +331,7 @@ def reference(num_envs: int, kind: str, mode: str, action_space: str, **settings
     return SyncVectorEnv([make] * num_envs, autoreset_mode=mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dream", "voxel"])
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 @pytest.mark.parametrize("action_space", ALL_SPACES)

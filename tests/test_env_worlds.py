@@ -74,6 +74,7 @@ def test_importing_registers_both() -> None:
         assert spec.max_episode_steps == reverie.env.EPISODE_TICKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", IDS)
 @pytest.mark.parametrize("action_space", ["multidiscrete", "discrete", "minerl"])
 def test_check_env_passes_without_warnings(
@@ -199,6 +200,7 @@ def test_make_vec_builds_ours(kind: str, settings: Callable[[str], dict[str, Any
     counted.close()
 
 
+@pytest.mark.slow
 def test_the_voxel_world_is_the_same_in_every_process() -> None:
     code = (
         "import hashlib, gymnasium, reverie.env;"
@@ -257,6 +259,7 @@ def rl_report(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, 
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_ppo_runs_in_the_voxel_world(agents: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = ("--steps", "64", "--num-envs", "2", "--episode-ticks", "12", "--repeat", "2", "--worlds", "1")
     report = rl_report(
@@ -291,7 +294,7 @@ def test_a_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     monkeypatch.setitem(sys.modules, "stable_baselines3.common.vec_env.base_vec_env", None)
     assert rl.main(["train", "--env", "voxel", "--steps", "8", "--num-envs", "1"]) == 2
-    assert capsys.readouterr().err == "error: agents need stable-baselines3: pip install 'reverie[rl]'\n"
+    assert capsys.readouterr().err == "error: train needs stable-baselines3: pip install 'reverie[rl]'\n"
 
 
 @pytest.mark.parametrize(
@@ -310,6 +313,7 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], message: str, capsys:
     assert error.startswith("error: ") and message in error
 
 
+@pytest.mark.slow
 def test_the_bundled_dream_passes_check_env() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

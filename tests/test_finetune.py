@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from clocks import count_steps
 from safetensors.torch import load_file
 
 from reverie.demos import finetune
@@ -28,8 +29,9 @@ LOOP = LoopConfig(batch=2)
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Path:
-    """A model, three recordings and three shards to rehearse."""
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model, three recordings and three shards to rehearse; training counts steps, a tenth of a second for three."""
+    count_steps(monkeypatch, 0.1)
     torch.manual_seed(0)
     weights = WorldModel(CONFIG).state_dict()
     save_model(tmp_path / "model", CONFIG, weights)
@@ -39,6 +41,7 @@ def work(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_fine_tuning_leaves_a_model_and_one_report(work: Path) -> None:
     arguments = {
         "data": str(work / "clips"), "out": str(work / "out"), "replay": str(work / "shards"), "held": 0.3,
@@ -74,6 +77,7 @@ def test_fine_tuning_leaves_a_model_and_one_report(work: Path) -> None:
     assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
 
 
+@pytest.mark.slow
 def test_worth_is_what_dreams_gain_over_copying(work: Path) -> None:
     runs = {"voxel": finetune.voxel_runs(2, CONFIG.memory + CONFIG.past, CONFIG.size)}
     report = finetune.judged(work / "model", runs, work / "judged")["voxel"]
@@ -83,11 +87,13 @@ def test_worth_is_what_dreams_gain_over_copying(work: Path) -> None:
     assert others[0].seed == runs["voxel"][1].seed != runs["voxel"][0].seed
 
 
+@pytest.mark.slow
 def test_rehearsal_is_recorded_where_no_shards_are_given(tmp_path: Path) -> None:
     folder = rehearsal(None, tmp_path / "replay", 128, CONFIG, 0, 60.0, PLAN)
     assert rows_in(folder) == 128
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fine_tuned_is_told_in_one_line(work: Path) -> None:
     rest = {"out": str(work / "x"), "minutes": 0.01, "export": False}
     (work / "empty").mkdir()
@@ -99,6 +105,7 @@ def test_what_cannot_be_fine_tuned_is_told_in_one_line(work: Path) -> None:
         rehearsal(str(work / "empty"), work / "y", 10, CONFIG, 0, 1.0)
 
 
+@pytest.mark.slow
 def test_the_screen_of_the_recordings_is_learned(work: Path) -> None:
     known = torch.zeros(CONFIG.size)
     known[:2, :2] = 1
@@ -148,6 +155,7 @@ def test_adapters_learn_little_and_are_merged() -> None:
     torch.testing.assert_close(merged.state_dict()["blocks.0.mlp.0.weight"], before + 2 * 0.1 * 0.1)
 
 
+@pytest.mark.slow
 def test_fine_tuning_by_adapters(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("peft")
     monkeypatch.setattr(finetune, "ENOUGH", 2)

@@ -75,6 +75,7 @@ def table(true: Truth) -> Table:
     return examine(true, readable(4, 1, 2))
 
 
+@pytest.mark.slow
 def test_teacher_goes_the_same_long_ways_as_the_dream() -> None:
     known = readable(2, 0, 3)
     frozen, noisy = Frozen(known.truth), Noisy(known.truth)
@@ -85,6 +86,7 @@ def test_teacher_goes_the_same_long_ways_as_the_dream() -> None:
     assert again["teacher_over_16s"] == pytest.approx(1 / found["teacher_over_16s"], rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_truth_is_perfect(table: Table) -> None:
     got = table.truth
     for horizon in (1, 8, 32):
@@ -180,6 +182,7 @@ def test_recorded_runs(true: Truth, tmp_path: Path) -> None:
         recorded_truth(str(tmp_path / "nowhere"), FEW, 5, CONTEXT, SIZE)
 
 
+@pytest.mark.slow
 def test_recordings_go_as_far_as_they_are_long(tmp_path: Path) -> None:
     frames = np.arange(400, dtype=np.uint8)[:, None, None, None].repeat(16, 1).repeat(16, 2).repeat(3, 3)
     Clip(frames, [Action()] * 400).save(tmp_path / "a", lossless=True)
@@ -234,6 +237,7 @@ def test_bootstrap() -> None:
     assert metrics.bootstrap(pairs, metrics.ratio_of_sums).value == pytest.approx(4 / 6)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_evaluate_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     torch = pytest.importorskip("torch")

@@ -413,6 +413,7 @@ def folder(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_weights_come_back_as_they_were_rounded(folder) -> None:
     loaded = load_model(folder).state_dict()
     for name, weight in noisy_model().state_dict().items():

@@ -77,7 +77,7 @@ def test_console_script_and_versions(pyproject: dict[str, Any]) -> None:
     required = {line.split(";")[0].split(">")[0].split("[")[0].strip() for line in project["dependencies"]}
     assert "gymnasium" in required
     assert not [line for line in project["dependencies"] if "gymnasium[" in line], "its extras break pygame"
-    assert not {"stable-baselines3", "onnx"} & required, "these are extras"
+    assert not {"stable-baselines3", "onnx", "torch"} & required, "these are extras"
 
 
 @pytest.fixture(scope="module")

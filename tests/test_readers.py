@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clocks import count_steps
 
 from reverie.demos.train import READERS_HELD, train
 from reverie.model import motion
@@ -129,7 +130,9 @@ def test_a_lesson_is_what_the_recording_was(tmp_path: Path) -> None:
         load_lesson(tmp_path)
 
 
-def test_readers_are_trained_and_saved(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_readers_are_trained_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count_steps(monkeypatch, 0.1)
     plan = ShardPlan(size=(96, 160), rows=120, episode=(110, 112))
     write_shard(tmp_path / "shards" / "00000", 0, 3, plan)
     write_lesson(tmp_path / "shards" / "00000", tmp_path / "lessons" / "00000", plan)
@@ -165,7 +168,11 @@ def test_places_and_events_tell_what_keys_of_a_recording_did() -> None:
     assert columns["use"] == [0, 0, 1, 0, 0] and columns["attack"] == [1, 1, 1, 1, 0]
 
 
-def test_readers_of_another_game_learn_from_its_recordings(tmp_path: Path, readers: Readers) -> None:
+@pytest.mark.slow
+def test_readers_of_another_game_learn_from_its_recordings(
+    tmp_path: Path, readers: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count_steps(monkeypatch, 0.1)
     record(tmp_path / "clips", episodes=3, ticks=120, seed=5)
     done = train("readers", data=str(tmp_path / "clips"), out=str(tmp_path / "out"), minutes=0.05)
     assert done["shards"] == 2  # one map seed is kept for judging
@@ -211,6 +218,7 @@ def test_a_part_of_a_piece_is_as_long_everywhere(readers: Readers) -> None:
     assert torch.equal(part.seen.hand, seen.hand[:, low : low + t + 1])
 
 
+@pytest.mark.slow
 def test_depth_and_pitch_are_seen(readers: Readers) -> None:
     world = VoxelWorld()
     states = [truth.arrive(world, HELD_OUT_SEED + seed)[0] for seed in range(CLIPS)]
@@ -259,12 +267,14 @@ def test_shipped_readers_are_small_and_have_a_card() -> None:
     assert "python -m reverie.demos.readers" in (SHIPPED / "CARD.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_shipped_readers_read_true_clips(readers: Readers) -> None:
     report = scored(readers, clips()[0])
     assert report["action_f1"] > F1_BAR
     assert report["camera_deg"] < CAMERA_BAR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_corrupted_actions_are_noticed(readers: Readers, name: str) -> None:
     """The table of corruptions, for the keys that are read from frames: both fall, whatever is wrong."""
@@ -275,6 +285,7 @@ def test_corrupted_actions_are_noticed(readers: Readers, name: str) -> None:
     assert bad["action_f1"] < good["action_f1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "most"), [("blurred", 0.1), ("noise", 0.3)])
 def test_corrupted_frames_are_far_from_true_ones(readers: Readers, name: str, most: float) -> None:
     frames, _, _ = clips()
@@ -291,6 +302,7 @@ def feat_clips() -> list[feats.FeatRun]:
     return feats.feat_runs(VoxelWorld(), HELD_OUT_SEED + 40_000, 2, 1, lambda count: None)
 
 
+@pytest.mark.slow
 def test_feats_are_balanced_and_end_as_they_should() -> None:
     runs = feat_clips()
     assert len(runs) == 2 * len(feats.FEATS) == 32

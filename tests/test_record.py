@@ -37,6 +37,7 @@ def edited(world):
     return cases
 
 
+@pytest.mark.slow
 def test_edits_are_seen_and_leave_the_player_alone(world, edited):
     for before, after, event in edited:
         assert event["type"] == "edit" and event["kind"] in KINDS
@@ -162,6 +163,7 @@ except ReverieError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_is_recorded(tmp_path):
     told = subprocess.run([sys.executable, "-c", FULL_DISK.format(out=str(tmp_path))], capture_output=True, text=True)
     assert told.returncode == 0, told.stderr

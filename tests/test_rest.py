@@ -142,6 +142,7 @@ def test_training_and_play_mean_the_same_by_it(tmp_path, world: DreamWorld) -> N
     assert known[[40, 45, 46, 53, 54]].tolist() == [40, 45, 45, 45, 54]
 
 
+@pytest.mark.slow
 def test_windows_hold_it_and_dreams_put_their_own_in_its_place(tmp_path) -> None:
     windows = shards(tmp_path).batch(np.random.default_rng(0), 64, 12, 0.2)
     last = windows.past[:, -13:-1, 0, 0, 0].long()  # the row of the frame before each target

@@ -223,6 +223,7 @@ print(session.tick, hashlib.sha256(b"".join(play(session, script(100, seed=5))))
 """
 
 
+@pytest.mark.slow
 def test_voxel_future_is_exact_in_a_new_process(voxel, tmp_path, request):
     session = Simulator(voxel, seed=12)
     play(session, script(40))
@@ -252,6 +253,7 @@ def test_voxel_truth_through_the_session(voxel):
 # The dream, of a model that has learned nothing
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_dream_future_is_exact_after_every_way_back(tmp_path):
     torch = pytest.importorskip("torch")

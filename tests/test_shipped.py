@@ -36,6 +36,7 @@ def test_every_scene_starts_a_dream(world) -> None:
         assert sim.frame.std() > 5
 
 
+@pytest.mark.slow
 def test_restored_dreams_repeat_byte_for_byte(world) -> None:
     sim = Simulator(world, scene="plains", seed=7)
     for action in WALK[:5]:
@@ -47,6 +48,7 @@ def test_restored_dreams_repeat_byte_for_byte(world) -> None:
     assert len(set(first)) > 90  # it moves
 
 
+@pytest.mark.slow
 def test_saved_dreams_go_on_in_another_process(world, tmp_path) -> None:
     sim = Simulator(world, scene="desert", seed=3)
     for action in WALK[:5]:
@@ -61,10 +63,11 @@ walk = [Action(forward=True, camera=(0.0, 2.0 if tick % 20 < 10 else -2.0)) for 
 np.save({str(tmp_path / "frames.npy")!r}, np.stack([sim.step(action) for action in walk]))
 assert "torch" not in sys.modules and "numba" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
+    subprocess.run([sys.executable, "-c", code], check=True)
     assert np.array_equal(np.load(tmp_path / "frames.npy"), expected)
 
 
+@pytest.mark.slow
 def test_backends_agree_on_a_rollout_of_32_frames(world) -> None:
     reference = DreamWorld(open_backend(BUNDLED / "tiny", "torch", "cpu"), "tiny")
     sims = [Simulator(each, scene="snow", seed=2) for each in (world, reference)]
@@ -76,6 +79,7 @@ def test_backends_agree_on_a_rollout_of_32_frames(world) -> None:
     assert max(differences) < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(128, 128), (160, 96)])
 def test_one_set_of_weights_dreams_other_shapes(size, tmp_path) -> None:
     world = DreamWorld.load("tiny", device="cpu", size=size)
@@ -92,6 +96,7 @@ def test_one_set_of_weights_dreams_other_shapes(size, tmp_path) -> None:
     assert np.array_equal(again.step(WALK[12]), sim.step(WALK[12]))
 
 
+@pytest.mark.slow
 def test_paint_stays_and_moves_with_the_scene(world) -> None:
     from reverie.demos.edit_scene import run
 
@@ -102,6 +107,7 @@ def test_paint_stays_and_moves_with_the_scene(world) -> None:
     assert figures["moved_pixels"] < -10  # the camera turned right, so the paint went left
 
 
+@pytest.mark.slow
 def test_standing_still_stays_still(world) -> None:
     sim = Simulator(world, scene="village", seed=0)
     first = sim.frame.astype(int)
@@ -110,6 +116,7 @@ def test_standing_still_stays_still(world) -> None:
     assert np.abs(frame - first).mean() < 16
 
 
+@pytest.mark.slow
 def test_damaged_shipped_weights_are_named(tmp_path: Path) -> None:
     for name in ("config.json", STUDENT, ONNX):
         data = (BUNDLED / "tiny" / name).read_bytes()
@@ -120,7 +127,6 @@ def test_damaged_shipped_weights_are_named(tmp_path: Path) -> None:
             + ["--model", str(tmp_path), "--backend", backend],
             capture_output=True,
             text=True,
-            timeout=100,
         )
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1

@@ -113,6 +113,7 @@ def test_a_dream_is_told_what_was_done_a_tick_ago() -> None:
     assert both.last_action[0, ACTION_INDEX["forward"]] == 1 and not both.last_action[1].any()
 
 
+@pytest.mark.slow
 def test_training_is_told_what_was_done_a_tick_ago(tmp_path) -> None:
     write_rows(tmp_path / "0", CONFIG.size, (np.full(25, 1 + row, np.float32) for row in range(40)), 20)
     windows = ShardSet([tmp_path], CONFIG).batch(np.random.default_rng(0), 64, 3, 0.3)

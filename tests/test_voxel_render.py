@@ -119,6 +119,7 @@ def test_cracks_grow():
 # terrain
 
 
+@pytest.mark.slow
 def test_terrain_is_deterministic_and_seeds_differ():
     first = generate(SEEDS[0])
     generate.cache_clear()
@@ -130,6 +131,7 @@ def test_terrain_is_deterministic_and_seeds_differ():
     assert not first.blocks.flags.writeable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_terrain_is_rich(seed):
     terrain = generate(seed)
@@ -180,6 +182,7 @@ def test_column_heights_follow_edits(flat):
 # pictures
 
 
+@pytest.mark.slow
 def test_renders_are_equal_also_in_threads(land):
     terrain, heights = land
     todo = views(heights, 6)
@@ -192,6 +195,7 @@ def test_renders_are_equal_also_in_threads(land):
         assert np.array_equal(a.ids, b.ids)
 
 
+@pytest.mark.slow
 def test_edges_show_both_sides_by_their_shares(flat):
     """Against a picture of 25 rays a pixel: much nearer than the one ray through the middle of each."""
     flat[120:136, 20:26, 140] = BLOCK_ID["planks"]
@@ -286,6 +290,7 @@ def test_ids_match_cast(land):
     assert compared > 200
 
 
+@pytest.mark.slow
 def test_cast_reports_the_face_and_stays_in_reach(flat):
     hit = cast(flat, (300.5, 21.5, -4.5), (0.0, -2.0, 0.0), 4.5)
     assert hit == (300, 19, -5, 0, 1, 0, pytest.approx(1.5))
@@ -294,6 +299,7 @@ def test_cast_reports_the_face_and_stays_in_reach(flat):
     assert cast(flat, (300.5, 22.5, -4.5), (0.0, -1.0, 0.0), 4.5)[1] == 19
 
 
+@pytest.mark.slow
 def test_what_is_kept_of_a_world_goes_with_it(flat):
     view = View((128.5, 21.62, 128.5), pitch=-35)
     heights = column_heights(flat)

@@ -75,6 +75,7 @@ def some_actions(count, seed=0):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "metres_per_second"),
     [({}, 4.317), ({"sprint": True}, 5.612), ({"sneak": True}, 1.295)],
@@ -169,6 +170,7 @@ def test_a_swimmer_gets_out_onto_the_bank(flat):
     assert path[-1][physics.Y] >= GROUND
 
 
+@pytest.mark.slow
 def test_breaking_takes_the_hardness_in_seconds_and_restarts_on_another_block(world):
     state = flattened(world, world.start(None, 1))
     cell = world.target(state).cell
@@ -299,6 +301,7 @@ def test_animals_part_from_each_other(flat):
     assert flock[1, creatures.CX] - flock[0, creatures.CX] > 0.85
 
 
+@pytest.mark.slow
 def test_two_runs_are_equal_and_states_are_values(world):
     actions = some_actions(250)
     frames = []
@@ -316,6 +319,7 @@ def test_two_runs_are_equal_and_states_are_values(world):
     assert frames[0] == frames[1]
 
 
+@pytest.mark.slow
 def test_a_packed_state_has_the_same_future(world):
     state = world.start("forest", 6)
     actions = some_actions(120, seed=1)
@@ -330,6 +334,7 @@ def test_a_packed_state_has_the_same_future(world):
     assert digest(again) == digest(state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -360,6 +365,7 @@ def test_spoilt_saves_are_refused(world, spoil):
         world.unpack(meta, arrays)
 
 
+@pytest.mark.slow
 def test_starts_are_dry_free_and_differ_by_scene_and_seed(world):
     places = set()
     for scene in (None, *SCENES):
@@ -436,6 +442,7 @@ def test_an_edit_repaints_the_blocks_under_the_mask(world):
         world.edit(state, image, np.zeros((3, 3), bool))
 
 
+@pytest.mark.slow
 def test_senses_feel_walls_drops_and_water(world):
     state = world.spawn(flattened(world, world.start(None, 1)), 8.5, GROUND, 8.5, 0.0, 0.0)
     free = world.senses(state)

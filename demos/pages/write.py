@@ -8,6 +8,7 @@ from pathlib import Path
 from reverie.demos.pages.blind import real_or_dream, which_is_better
 from reverie.demos.pages.page import page
 from reverie.model.errors import ReverieError
+from reverie.simulator.text import printable
 
 PAGE, BLIND = "page.html", "blind.html"
 
@@ -35,7 +36,7 @@ def write_comparison(folder: str | os.PathLike[str], seed: int = 0) -> dict[str,
 
 def _written(path: Path, text: str) -> str:
     try:
-        path.write_text(text, "utf-8")
+        path.write_text(printable(text), "utf-8")
     except OSError as error:
         raise ReverieError(f"{path}: cannot be written ({error.strerror})") from error
     return str(path)

@@ -20,6 +20,7 @@ from reverie.demos.window.paint import LARGEST_BRUSH, PALETTE, SMALLEST_BRUSH, C
 from reverie.demos.window.view import View, best_scale
 from reverie.model.errors import ReverieError
 from reverie.simulator.action import Action
+from reverie.simulator.text import printable
 from reverie.simulator.world import TICKS_PER_SECOND
 
 TITLE = "Reverie"
@@ -77,7 +78,7 @@ class WindowApp:
         self.running = True
         self.show_help = False
         self._sim = sim
-        self._label = label
+        self._label = printable(label)
         self._folder = folder
         self._script = script
         self._max_ticks = max_ticks
@@ -167,7 +168,7 @@ class WindowApp:
 
     def say(self, words: str) -> None:
         """Shows a message for a while."""
-        self._message = words
+        self._message = printable(words)
         self._message_until = time.perf_counter() + MESSAGE_SECONDS
         self._stale = True
 
@@ -192,9 +193,9 @@ class WindowApp:
             if not self.paused and self._script is None:
                 self.pause()
         elif event.type == pygame.KEYDOWN:
-            self._key_down(event.key)
+            self._key_down(event)
         elif event.type == pygame.KEYUP:
-            self._key_up(event.key)
+            self._key_up(keymap.place_of(event))
         elif event.type == pygame.DROPFILE:
             self._paste(event.file)
         elif self.paused:
@@ -202,27 +203,30 @@ class WindowApp:
         else:
             self._play_with(event)
 
-    def _key_down(self, key: int) -> None:
+    def _key_down(self, event: pygame.event.Event) -> None:
         commands = keymap.ALWAYS | (keymap.WHILE_PAUSED if self.paused else keymap.WHILE_PLAYING)
-        if key in commands:
+        place, key = keymap.place_of(event), keymap.meaning(event, commands)
+        if not self.paused and (place in keymap.HELD_KEYS or place in keymap.TAPPED_KEYS):
+            key = 0  # hands that play lie on places; on some layouts those have a command's letter
+        if key:
             self._commands[commands[key]]()
-        elif key in keymap.SLOT_KEYS:
-            slot = keymap.SLOT_KEYS[key]
+        elif place in keymap.SLOT_KEYS:
+            slot = keymap.SLOT_KEYS[place]
             if self.paused:
                 self._choose_colour(slot - 1)
             else:
                 self._select(slot - 1)
-        elif key in keymap.HELD_KEYS:
-            self.controls.press(keymap.HELD_KEYS[key])
-        elif key in keymap.TAPPED_KEYS and not self.paused:
-            self.controls.tap(keymap.TAPPED_KEYS[key])
-        elif key in keymap.PICK_MODIFIERS:
+        elif place in keymap.HELD_KEYS:
+            self.controls.press(keymap.HELD_KEYS[place])
+        elif place in keymap.TAPPED_KEYS and not self.paused:
+            self.controls.tap(keymap.TAPPED_KEYS[place])
+        elif place in keymap.PICK_MODIFIERS:
             self._alt = True
 
-    def _key_up(self, key: int) -> None:
-        if key in keymap.HELD_KEYS:
-            self.controls.release(keymap.HELD_KEYS[key])
-        elif key in keymap.PICK_MODIFIERS:
+    def _key_up(self, place: int) -> None:
+        if place in keymap.HELD_KEYS:
+            self.controls.release(keymap.HELD_KEYS[place])
+        elif place in keymap.PICK_MODIFIERS:
             self._alt = False
 
     def _play_with(self, event: pygame.event.Event) -> None:
@@ -482,14 +486,18 @@ class WindowApp:
         self.controls.select(slot + 1)
 
     def _open_window(self) -> pygame.Surface:
-        pygame.display.init()
-        pygame.display.set_caption(f"{TITLE} - {self._label}" if self._label else TITLE)
+        """Raises ReverieError where the screen does not take it."""
         height, width = self._frame_size
-        screen_width, screen_height = pygame.display.get_desktop_sizes()[0]
-        room = (int(screen_width * SCREEN_SHARE), int(screen_height * SCREEN_SHARE) - hud.BAR_HEIGHT)
-        scale = best_scale(self._frame_size, room, LARGEST_SCALE)
-        size = (width * scale, height * scale + hud.BAR_HEIGHT)
-        return pygame.display.set_mode(size, pygame.RESIZABLE)
+        try:
+            pygame.display.init()
+            pygame.display.set_caption(f"{TITLE} - {self._label}" if self._label else TITLE)
+            screen_width, screen_height = pygame.display.get_desktop_sizes()[0]
+            room = (int(screen_width * SCREEN_SHARE), int(screen_height * SCREEN_SHARE) - hud.BAR_HEIGHT)
+            scale = best_scale(self._frame_size, room, LARGEST_SCALE)
+            size = (width * scale, height * scale + hud.BAR_HEIGHT)
+            return pygame.display.set_mode(size, pygame.RESIZABLE)
+        except pygame.error as error:
+            raise ReverieError(f"the window cannot be opened ({error}); --headless plays without one") from error
 
     def _capture(self, captured: bool) -> None:
         """Takes the mouse for looking about, or gives it back for painting."""

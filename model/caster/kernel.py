@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from reverie.model.cells import HEIGHT
+from reverie.model.compiled import compiled, compiled_exact
 
 OPEN, OPAQUE, SEE_THROUGH, DARK = 0, 1, 2, 3
 """How rays meet a token: they pass, they end, they end once and go on, they pass and it is noted (UNKNOWN)."""
@@ -64,7 +65,7 @@ def _write_face(
     cells[i, j, layer, 0], cells[i, j, layer, 1], cells[i, j, layer, 2] = cx, cy, cz
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled_exact
 def trace(
     grid, bricks, kinds, inner, medium, low_x, low_z, eye, basis, scale, reach,
     tokens, faces, geometry, cells, wet, dark,
@@ -203,7 +204,7 @@ def trace(
             dark[i, j] = dark_from
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled_exact
 def box_pixels(
     center, turn, half, kind_token, eye, basis, scale, rows, columns, kinds, tokens, faces, geometry, number, owner
 ):
@@ -273,7 +274,7 @@ def box_pixels(
             owner[i, j, layer] = number
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def light_columns(faces, cells, geometry, eye, basis, scale, heights, low_x, low_z, lamps, open_sky, nearness):
     """Fills `open_sky` uint8 [h, w, 2, 13] (cells below the roof, 0 in the open) and `nearness` float32 [h, w, 2] of
     lamps (1 at a lamp, 0 from LAMP_REACH on), at the cell before each face."""
@@ -321,7 +322,7 @@ def light_columns(faces, cells, geometry, eye, basis, scale, heights, low_x, low
                     nearness[i, j, layer] = 1.0 - math.sqrt(nearest) / LAMP_REACH
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_solid(grid, targetable, low_x, low_z, eye, direction, reach):
     """The first cell along a ray whose token `targetable` (bool [256]) holds, the cell of the eye left out.
 

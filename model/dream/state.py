@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from reverie.model.cells import Cell, CellMap
+from reverie.model.cells import Cell, CellMap, Column
 from reverie.model.dream.paint import Paint
 
 
@@ -35,7 +35,7 @@ class Actors(Protocol):
         """float [n, 6]: x, y, z of the feet, yaw in degrees, kind, phase of the walk in radians."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Request:
     """A region of land that was asked for; its answer is a function of what is here, whenever it is computed."""
 
@@ -43,10 +43,13 @@ class Request:
     shape: Cell
     due: int
     """Tick at which the answer becomes part of the map."""
+    seed: int
     cells: CellMap
     """The map when it was asked for."""
     plan: Any
     """The world model's plan when it was asked for."""
+    answer: Any = None
+    """Its answer where a save brought it along: `tokens` and `plan`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +66,8 @@ class DreamState:
     """0 midnight, 0.5 noon."""
     plan: Any = None
     """Land that was dreamed as columns or outline alone; see `land.world_model.Plan`."""
+    complete: frozenset[Column] = frozenset()
+    """Chunks that the world model has filled."""
     pending: tuple[Request, ...] = ()
     events: tuple[str, ...] = ()
     """What happened in the last tick."""

@@ -18,6 +18,8 @@ class FrameConfig:
     """Channels of a texel."""
     kind: int = 8
     """Channels of what each face of each kind of surface has all over."""
+    detail: int = 4
+    """Channels of cracks and of the sky's box."""
     light: int = 40
     shade: int = 24
     lobes: int = 8

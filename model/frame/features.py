@@ -15,14 +15,25 @@ from numba import njit
 
 from reverie.model.caster.gbuffer import ENTITY_TOKEN, GBuffer
 from reverie.model.caster.kernel import NO_FACE
+from reverie.model.compiled import compiled, compiled_exact
 
 EDGE = 16
 LEVELS = 5
 FACE_TEXELS = sum((EDGE >> level) ** 2 for level in range(LEVELS))
 FACES = 6
 TAPS = 8
+COARSER_FROM, BLEND = 1.5, 4.0
+"""Texels across a pixel's footprint at which the next level has half the weight, and how quickly it takes over: one
+level after the other with short transitions keeps the detail that a mean of two loses."""
 SKY_EDGE = 128
 SKY_TEXELS = sum((SKY_EDGE >> level) ** 2 for level in range(LEVELS))
+CRACK_ROW = 1
+"""First row of the texels of cracks in the table of details; row 0 is nothing."""
+BOX_ROW = CRACK_ROW + EDGE * EDGE
+BOX_EDGE = 128
+"""Cells along the edge of each side of the sky's box, whose cells are directions."""
+DETAILS = BOX_ROW + 6 * BOX_EDGE * BOX_EDGE
+"""Rows of the table of details."""
 NUMBERS = 32
 """Plain numbers of each layer of a pixel."""
 HOUR_FEATURES = 4
@@ -66,12 +77,13 @@ class TextureLayout:
 @dataclass(frozen=True, eq=False)
 class FrameInput:
     """`texels` int32 [h, w, 2, 8] rows of the texture table, `weights` float32 [h, w, 2, 8] that add up to 1, `kinds`
-    int32 [h, w, 2] rows of the table of kinds, `numbers` float32 [h, w, 2, NUMBERS]; `rays` float32 [h, w, 3]; `hour`
-    float32 [4]."""
+    int32 [h, w, 2] rows of the table of kinds, `details` int32 [h, w, 2] rows of the table of details, `numbers`
+    float32 [h, w, 2, NUMBERS]; `rays` float32 [h, w, 3]; `hour` float32 [4]."""
 
     texels: np.ndarray
     weights: np.ndarray
     kinds: np.ndarray
+    details: np.ndarray
     numbers: np.ndarray
     rays: np.ndarray
     hour: np.ndarray
@@ -96,15 +108,31 @@ def frame_input(
     h, w = gbuffer.wet.shape
     texels, weights = np.empty((h, w, 2, TAPS), np.int32), np.empty((h, w, 2, TAPS), np.float32)
     kinds, numbers = np.empty((h, w, 2), np.int32), np.empty((h, w, 2, NUMBERS), np.float32)
+    details = np.empty((h, w, 2), np.int32)
     phases = np.zeros(0, np.float32) if entities is None else np.asarray(entities[:, 5], np.float32)
     cracked = np.array(crack[:3] if crack is not None else (0, -9, 0), np.int64)
     _fill(
         gbuffer.tokens, gbuffer.faces, gbuffer.geometry, gbuffer.cells, gbuffer.open_sky, gbuffer.lamps, gbuffer.wet,
         gbuffer.dark, gbuffer.owner, gbuffer.rays, phases, cracked, float(crack[3]) if crack is not None else 0.0,
         np.array(eye, np.float64), pixel, layout.tokens, layout.surfaces, layout.sky_row, layout.sky_height,
-        layout.sky_period, texels, weights, kinds, numbers,
+        layout.sky_period, texels, weights, kinds, details, numbers,
     )  # fmt: skip
-    return FrameInput(texels, weights, kinds, numbers, gbuffer.rays, hour_features(hour))
+    return FrameInput(texels, weights, kinds, details, numbers, gbuffer.rays, hour_features(hour))
+
+
+@njit(inline="always")
+def _box_cell(dx, dy, dz):
+    """Which cell of a box of BOX_EDGE cells a side a direction goes through (a cube map, Greene 1986)."""
+    ax, ay, az = abs(dx), abs(dy), abs(dz)
+    if ay >= ax and ay >= az:
+        side, u, v = (0 if dy > 0 else 1), dx / ay, dz / ay
+    elif ax >= az:
+        side, u, v = (2 if dx > 0 else 3), dy / ax, dz / ax
+    else:
+        side, u, v = (4 if dz > 0 else 5), dy / az, dx / az
+    column = min(int((u * 0.5 + 0.5) * BOX_EDGE), BOX_EDGE - 1)
+    row = min(int((v * 0.5 + 0.5) * BOX_EDGE), BOX_EDGE - 1)
+    return (side * BOX_EDGE + row) * BOX_EDGE + column
 
 
 @njit(inline="always")
@@ -136,10 +164,10 @@ def _four(first, edge, u, v, wide_u, wide_v, share, texels, weights, i, j, layer
     weights[i, j, layer, slot + 3] = share * part_u * part_v
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled_exact
 def _fill(
     tokens, faces, geometry, cells, open_sky, lamps, wet, dark, owner, rays, phases, cracked, crack, eye, pixel,
-    token_count, surfaces, sky_row, sky_height, sky_period, texels, weights, kinds, numbers,
+    token_count, surfaces, sky_row, sky_height, sky_period, texels, weights, kinds, details, numbers,
 ):  # fmt: skip
     h, w = wet.shape
     for i in range(h):
@@ -152,6 +180,7 @@ def _fill(
                 wide_u, wide_v = geometry[i, j, layer, 3], geometry[i, j, layer, 4]
                 if sky:
                     kinds[i, j, layer] = surfaces * FACES
+                    details[i, j, layer] = BOX_ROW + _box_cell(rays[i, j, 0], rays[i, j, 1], rays[i, j, 2])
                     rise = rays[i, j, 1]
                     ahead = max(sky_height - eye[1], 1.0) / max(rise, _NEAREST_SKY)
                     su = (eye[0] + rays[i, j, 0] * ahead) / sky_period
@@ -167,11 +196,12 @@ def _fill(
                     token = tokens[i, j, layer]
                     surface = token_count + token - ENTITY_TOKEN if token >= ENTITY_TOKEN else token
                     kinds[i, j, layer] = surface * FACES + face
+                    details[i, j, layer] = 0
                     first, edge0 = (surface * FACES + face) * FACE_TEXELS, EDGE
                     size = math.sqrt(max(wide_u, 1e-6) * max(wide_v, 1e-6))
-                level = min(max(math.log2(max(size, 1e-6)), 0.0), LEVELS - 1.001)
+                level = min(max(math.log2(max(size, 1e-6) / COARSER_FROM) + 0.5, 0.0), LEVELS - 1.001)
                 low = int(level)
-                part = level - low
+                part = min(max((level - low - 0.5) * BLEND + 0.5, 0.0), 1.0)
                 for k in range(2):
                     at = first
                     for coarser in range(low + k):
@@ -201,6 +231,10 @@ def _fill(
                     and cells[i, j, layer, 2] == cracked[2] and owner[i, j, layer] < 0
                 )  # fmt: skip
                 numbers[i, j, layer, 24] = crack if here else 0.0
+                if here:
+                    details[i, j, layer] = (
+                        CRACK_ROW + min(int(v * EDGE), EDGE - 1) * EDGE + min(int(u * EDGE), EDGE - 1)
+                    )
                 who = owner[i, j, layer]
                 numbers[i, j, layer, 25] = math.sin(phases[who]) if who >= 0 else 0.0
                 numbers[i, j, layer, 26] = math.cos(phases[who]) if who >= 0 else 0.0
@@ -214,7 +248,7 @@ def _fill(
                 numbers[i, j, layer, 31] = 1.0 if dark[i, j] >= 0.0 and dark[i, j] < t else 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def look_up(texels, weights, table, out):
     """Fills out float32 [n, c] with the weighted sums of rows of `table` float32 [m, c]; texels and weights [n, 8]."""
     count, taps = texels.shape

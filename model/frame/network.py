@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from reverie.model.blocks import ConvBlock
 from reverie.model.frame.config import FrameConfig
-from reverie.model.frame.features import HOUR_FEATURES, NUMBERS
+from reverie.model.frame.features import DETAILS, HOUR_FEATURES, NUMBERS
 
 
 class Shader(nn.Module):
@@ -24,11 +24,11 @@ class Shader(nn.Module):
         self.lobe_direction = nn.Linear(HOUR_FEATURES, 3 * c.lobes)
         self.lobe_sharpness = nn.Parameter(torch.logspace(0, 2.5, c.lobes).log())
         nn.init.normal_(self.lobe_direction.weight, std=0.7)
-        self.light1 = nn.Linear(NUMBERS + c.kind, c.light)
+        self.light1 = nn.Linear(NUMBERS + c.kind + c.detail, c.light)
         self.about1 = nn.Linear(3 + HOUR_FEATURES + c.lobes, c.light, bias=False)
         self.light2 = nn.Linear(c.light, c.light)
         self.gate = nn.Linear(c.light, c.texture)
-        self.mix = nn.Linear(c.texture + c.light + c.kind, c.shade)
+        self.mix = nn.Linear(c.texture + c.light + c.kind + c.detail, c.shade)
         self.opacity = nn.Linear(c.texture + c.light, 1)
 
     def forward(self, texture: Tensor, kind: Tensor, numbers: Tensor, rays: Tensor, hour: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class FrameNet(nn.Module):
 
 
 class FrameModel(nn.Module):
-    """Tables of textures and kinds, and the network that reads them."""
+    """Tables of textures, kinds and details, and the network that reads them."""
 
     def __init__(self, config: FrameConfig) -> None:
         super().__init__()
@@ -83,15 +83,24 @@ class FrameModel(nn.Module):
         layout = config.layout
         self.textures = nn.Parameter(torch.randn(layout.rows, config.texture) * 0.1)
         self.kinds = nn.Parameter(torch.randn(layout.kinds, config.kind) * 0.3)
+        self.details = nn.Parameter(torch.randn(DETAILS, config.detail) * 0.1)
         self.net = FrameNet(config)
 
     def forward(
-        self, texels: Tensor, weights: Tensor, kinds: Tensor, numbers: Tensor, rays: Tensor, hour: Tensor
+        self,
+        texels: Tensor,
+        weights: Tensor,
+        kinds: Tensor,
+        details: Tensor,
+        numbers: Tensor,
+        rays: Tensor,
+        hour: Tensor,
     ) -> Tensor:
-        """float [b, 3, h, w] of batches of `FrameInput`: texels and weights [b, h, w, 2, 8], kinds [b, h, w, 2],
-        numbers [b, h, w, 2, n], rays [b, h, w, 3], hour [b, 4]."""
+        """float [b, 3, h, w] of batches of `FrameInput`: texels and weights [b, h, w, 2, 8], kinds and details
+        [b, h, w, 2], numbers [b, h, w, 2, n], rays [b, h, w, 3], hour [b, 4]."""
         b, h, w, layers, taps = texels.shape
         texture = F.embedding_bag(
             texels.reshape(-1, taps), self.textures, per_sample_weights=weights.reshape(-1, taps), mode="sum"
         )
-        return self.net(texture.view(b, h, w, layers, -1), F.embedding(kinds, self.kinds), numbers, rays, hour)
+        kind = torch.cat([F.embedding(kinds, self.kinds), F.embedding(details, self.details)], 4)
+        return self.net(texture.view(b, h, w, layers, -1), kind, numbers, rays, hour)

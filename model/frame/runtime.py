@@ -23,6 +23,7 @@ class FrameRunner:
         tables = load_file(folder / TABLES)
         self._textures = np.ascontiguousarray(tables["textures"], np.float32)
         self._kinds = np.ascontiguousarray(tables["kinds"], np.float32)
+        self._details = np.ascontiguousarray(tables["details"], np.float32)
         self._network = OnnxNetwork(folder / NETWORK, device, threads)
 
     def draw(self, inputs: FrameInput) -> np.ndarray:
@@ -30,7 +31,7 @@ class FrameRunner:
         h, w, layers, taps = inputs.texels.shape
         texture = np.empty((h * w * layers, self._textures.shape[1]), np.float32)
         look_up(inputs.texels.reshape(-1, taps), inputs.weights.reshape(-1, taps), self._textures, texture)
-        kind = self._kinds[inputs.kinds]
+        kind = np.concatenate([self._kinds[inputs.kinds], self._details[inputs.details]], 3)
         drawn = self._network(
             texture.reshape(1, h, w, layers, -1), kind[None], inputs.numbers[None], inputs.rays[None], inputs.hour[None]
         )[0]

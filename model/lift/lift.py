@@ -27,9 +27,15 @@ class LiftNetwork(Protocol):
 
     tokens: int
 
-    def answers(self, image: np.ndarray, directions: np.ndarray, eye: np.ndarray) -> PixelAnswers:
-        """`image` uint8 [h, w, 3], unit `directions` float32 [h, w, 3], `eye` float32 [3] within its cell; yaw within
-        45 degrees of +z."""
+    def encode(self, image: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """float32 [h * w, f]: features of a picture uint8 [h, w, 3] whose pixels look in unit `directions` float32
+        [h, w, 3], yaw within 45 degrees of +z."""
+
+    def decode(
+        self, feature: np.ndarray, eye: np.ndarray, directions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Metres (infinity: farther than the reach), probability and token [n] of pixels with features [n, f], seen
+        from `eye` float32 [3] within its cell in `directions` float32 [n, 3]."""
 
 
 def ask(network: LiftNetwork, image: np.ndarray, camera: Camera) -> PixelAnswers:
@@ -38,7 +44,10 @@ def ask(network: LiftNetwork, image: np.ndarray, camera: Camera) -> PixelAnswers
     rays = camera_rays(camera_basis(camera.yaw - 90.0 * quarters, camera.pitch), image.shape[:2], camera.fov)
     unit = (rays / np.linalg.norm(rays, axis=2, keepdims=True)).astype(np.float32)
     eye = np.mod(turn_quarters(np.asarray(camera.position, np.float64), quarters), 1.0)
-    return network.answers(image, unit, eye.astype(np.float32))
+    feature = network.encode(image, unit)
+    found = network.decode(feature, eye.astype(np.float32), unit.reshape(-1, 3))
+    metres, sure, token = (values.reshape(image.shape[:2]) for values in found)
+    return PixelAnswers(metres.astype(np.float32), sure.astype(np.float32), token.astype(np.int64))
 
 
 def lift(

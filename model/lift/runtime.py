@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from reverie.model.lift.lift import PixelAnswers
 from reverie.model.onnx_session import OnnxNetwork
 
 CONFIG, FEATURES, ANSWERS = "lift.json", "lift-features.onnx", "lift-answers.onnx"
@@ -27,18 +26,21 @@ class OnnxLift:
         self._features = OnnxNetwork(folder / FEATURES, device, threads)
         self._answers = OnnxNetwork(folder / ANSWERS, device, threads)
 
-    def answers(self, image: np.ndarray, directions: np.ndarray, eye: np.ndarray) -> PixelAnswers:
+    def encode(self, image: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """See `LiftNetwork`."""
         h, w, _ = image.shape
-        feature = self._features(image[None].astype(np.float32), directions[None])[0].reshape(h * w, -1)
-        flat = directions.reshape(h * w, 3)
+        return self._features(image[None].astype(np.float32), directions[None])[0].reshape(h * w, -1)
+
+    def decode(
+        self, feature: np.ndarray, eye: np.ndarray, directions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See `LiftNetwork`."""
         parts: list[list[np.ndarray]] = []
-        for first in range(0, h * w, PIXELS_AT_ONCE):
-            some, rays = feature[first : first + PIXELS_AT_ONCE], flat[first : first + PIXELS_AT_ONCE]
+        for first in range(0, len(feature), PIXELS_AT_ONCE):
+            some, rays = feature[first : first + PIXELS_AT_ONCE], directions[first : first + PIXELS_AT_ONCE]
             short = PIXELS_AT_ONCE - len(some)
             if short:  # the graph takes so many at once and no fewer
                 some, rays = np.pad(some, ((0, short), (0, 0))), np.pad(rays, ((0, short), (0, 0)), mode="edge")
             parts.append([out[: PIXELS_AT_ONCE - short] for out in self._answers(some, eye[None], rays)])
-        metres, sure, token = (np.concatenate(part).reshape(h, w) for part in zip(*parts))
-        distance = np.where(metres >= FARTHER, np.inf, metres).astype(np.float32)
-        return PixelAnswers(distance, sure.astype(np.float32), token.astype(np.int64))
+        metres, sure, token = (np.concatenate(part) for part in zip(*parts))
+        return np.where(metres >= FARTHER, np.inf, metres).astype(np.float32), sure, token

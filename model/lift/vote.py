@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from reverie.model.cells import HEIGHT, UNKNOWN, Cell
+from reverie.model.compiled import compiled_exact
 
 REACH = 32
 """Metres about the first eye along x and z that votes are counted in."""
@@ -62,7 +62,7 @@ class Ballot:
         return self.low, np.where(full, names, np.where(empty, EMPTY, UNKNOWN)).astype(np.uint8)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled_exact
 def _count(eye, rays, distance, token, low_x, low_z, stops, passes, named):
     sx, sy, sz = stops.shape
     tokens = named.shape[3]

@@ -24,6 +24,8 @@ BEHIND = 0.05
 FEW = 0.004
 """Share of a token's pixels below which what is seen behind it is taken for an error."""
 FEWEST_PIXELS = 50
+FEWEST_INSIDE = 3
+"""Views from inside a token's cells that show that it holds nobody."""
 NIGHT_HOURS = (0.15, 0.85)
 BRIGHT = 2.5
 """How many times brighter than the other surfaces at night a token is that shines."""
@@ -41,6 +43,19 @@ def _distance(view: View) -> np.ndarray:
     """float64 [h, w]: recorded metres along each ray, infinity for the sky."""
     yaw, pitch = view.camera[3:]
     return view.depth * np.linalg.norm(camera_rays(camera_basis(yaw, pitch), view.depth.shape), axis=2)
+
+
+def find_solid(files: list[ViewFile]) -> tuple[bool, ...]:
+    """Which tokens keep bodies out: all that no recorded eye was ever inside of."""
+    names = files[0].names
+    inside = np.zeros(256, np.int64)
+    for file in files:
+        cells = file.cells()
+        for index in range(file.count):
+            x, y, z = (math.floor(value) for value in file.view(index).camera[:3])
+            if 0 <= y < cells.shape[1]:
+                inside[cells[x % cells.shape[0], y, z % cells.shape[2]]] += 1
+    return tuple(bool(inside[k] < FEWEST_INSIDE) for k in range(len(names)))
 
 
 def find_vocabulary(files: list[ViewFile], solid: tuple[bool, ...], views_each: int = 4, seed: int = 0) -> Vocabulary:

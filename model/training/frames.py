@@ -58,6 +58,7 @@ class FrameBatch:
     texels: Tensor
     weights: Tensor
     kinds: Tensor
+    details: Tensor
     numbers: Tensor
     rays: Tensor
     hour: Tensor
@@ -65,7 +66,7 @@ class FrameBatch:
 
     def run(self, model: nn.Module) -> Tensor:
         """What a model draws."""
-        return model(self.texels, self.weights, self.kinds, self.numbers, self.rays, self.hour)
+        return model(self.texels, self.weights, self.kinds, self.details, self.numbers, self.rays, self.hour)
 
 
 def frame_batch(samples: list[Sample], corners: list[tuple[int, int]], size: tuple[int, int]) -> FrameBatch:
@@ -79,6 +80,7 @@ def frame_batch(samples: list[Sample], corners: list[tuple[int, int]], size: tup
         cut(lambda s: s.inputs.texels),
         cut(lambda s: s.inputs.weights),
         cut(lambda s: s.inputs.kinds),
+        cut(lambda s: s.inputs.details),
         cut(lambda s: s.inputs.numbers),
         cut(lambda s: s.inputs.rays),
         torch.from_numpy(np.stack([s.inputs.hour for s in samples])),
@@ -114,7 +116,7 @@ class FramePart:
 
     def groups(self) -> list[dict[str, Any]]:
         """Tables learn faster than the network, and do not decay."""
-        tables = [self.network.textures, self.network.kinds]
+        tables = [self.network.textures, self.network.kinds, self.network.details]
         known = {id(table) for table in tables}
         rest = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
         return [{"params": rest}, {"params": tables, "lr_scale": TEXTURE_LR, "weight_decay": 0.0}]

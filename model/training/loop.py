@@ -18,7 +18,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.checkpoint.stateful import Stateful
 from tqdm import tqdm
 
-from reverie.model.cores import usable_cores
+from reverie.model.cores import allowed_cores
 from reverie.model.training.data import Batch
 from reverie.model.training.losses import total_loss
 from reverie.model.training.pictures import loss_curves
@@ -70,10 +70,13 @@ ACCELERATOR_BATCH, ACCELERATOR_AHEAD, SPARE_CORES = 40, 4, 3
 
 
 def usual_loop(device: torch.device) -> LoopConfig:
-    """A CPU learns from few windows a step; an accelerator from many, which many processes make."""
+    """A CPU learns from few windows a step; an accelerator from many, which many processes make.
+
+    Those are not counted by `OMP_NUM_THREADS`: `torchrun` sets it to 1, for the threads inside each process.
+    """
     if device.type == "cpu":
         return LoopConfig()
-    return LoopConfig(batch=ACCELERATOR_BATCH, ahead=ACCELERATOR_AHEAD, loaders=max(1, usable_cores() - SPARE_CORES))
+    return LoopConfig(batch=ACCELERATOR_BATCH, ahead=ACCELERATOR_AHEAD, loaders=max(1, allowed_cores() - SPARE_CORES))
 
 
 def optimisers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:

@@ -16,15 +16,22 @@ from reverie.model.errors import ModelError
 ADAPTER = "adapter.safetensors"
 
 
+def require_packages() -> None:
+    """Raises ModelError where peft is not installed."""
+    try:
+        import peft  # noqa: F401
+    except ImportError as error:
+        raise ModelError("low-rank adapters need peft: pip install 'reverie[lora]'") from error
+
+
 def add_adapters(model: nn.Module, rank: int) -> nn.Module:
     """Gives every matrix and every convolution of `model` an adapter of that rank, in place; nothing else learns.
 
     Adapters begin as zero, so the model says what it said. Raises ModelError where peft is not installed.
     """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise ModelError("low-rank adapters need peft: pip install 'reverie[lora]'") from error
+    require_packages()
+    from peft import LoraConfig, inject_adapter_in_model
+
     adapted = [name for name, part in model.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)]
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=adapted)
     return inject_adapter_in_model(config, model)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from reverie.model.config import ModelConfig
+from reverie.model.startup import limit_torch
 from reverie.model.training.adversarial import AdversarialLosses
 from reverie.model.training.data import Batch, ShardSet, find_overlay
 from reverie.model.training.long_dreams import LongDreams
@@ -78,6 +79,7 @@ def train_phase(
     into the weights and kept beside them as `adapter.safetensors`. Without the `critic` the distill phase has no long
     dreams. Raises ModelError.
     """
+    limit_torch()
     device = choose_device()
     loop = loop or usual_loop(device)
     shards = ShardSet(folders, config)

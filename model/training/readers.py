@@ -34,6 +34,7 @@ from reverie.model.readers import (
     effective,
     look,
 )
+from reverie.model.startup import limit_torch
 from reverie.model.training.lessons import KEYS, LESSON, SCALARS, UNKNOWN, UNSEEN, load_lesson
 from reverie.model.training.shards import META, Shard
 
@@ -333,6 +334,7 @@ def train_readers(
     `shards` holds recordings of the voxel world, `lessons` what is known of them, `feats` recorded feats. Of `base`,
     if given, features and feats are kept, so that Fréchet distances stay comparable, and feats are not opened.
     """
+    limit_torch()
     opened, known = _with_lessons(shards, lessons)
     parts = ("depth", "observing", "actions") if base else tuple(SHARES)
     share = {part: SHARES[part] / sum(SHARES[one] for one in parts) for part in parts}

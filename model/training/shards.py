@@ -15,8 +15,10 @@ A shard holds episodes end to end, one row a tick. Row k is what the player saw 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,10 +44,42 @@ def _column_shape(name: str, size: tuple[int, int]) -> tuple[int, ...]:
     return tuple(sizes[item] if item in sizes else int(item) for item in COLUMNS[name][1:])
 
 
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """What `shard.json` in a folder says: `rows`, `size`, `origin`, `source`; None without a readable one."""
+    try:
+        meta = json.loads((folder / META).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return meta if isinstance(meta, dict) else None
+
+
+def discard(folder: Path) -> None:
+    """Deletes a shard, or just the link to it: its own files, and its folder if nothing else is in there."""
+    if folder.is_symlink():
+        folder.unlink()
+        return
+    for name in (META, *(f"{column}.npy" for column in COLUMNS)):
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def discard_others(out: Path, wanted: Callable[[Path, dict[str, Any] | None], bool]) -> None:
+    """Deletes the shards in `out` that are not `wanted`, by their folder and what `read_meta` tells of it."""
+    for meta in sorted(out.glob(f"*/{META}")):
+        if not wanted(meta.parent, read_meta(meta.parent)):
+            discard(meta.parent)
+
+
 class ShardWriter:
-    """Fills one shard of `rows` ticks; the shard counts only once `close` has written its `shard.json`."""
+    """Fills one shard of `rows` ticks; the shard counts only once `close` has written its `shard.json`.
+
+    A shard that is there is replaced; what a link in its place points to stays as it is.
+    """
 
     def __init__(self, folder: Path, rows: int, size: tuple[int, int]) -> None:
+        if folder.is_symlink() or (folder / META).is_file():
+            discard(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.rows, self.size, self.filled = folder, rows, size, 0
         self._columns = {
@@ -66,11 +100,14 @@ class ShardWriter:
             column[self.filled] = row[name]
         self.filled += 1
 
-    def close(self, origin: str) -> None:
-        """Finishes the shard; `origin` says what its rows are of."""
+    def close(self, origin: str, source: Mapping[str, Any] | None = None) -> None:
+        """Finishes the shard; `origin` says what its rows are of, `source` (plain JSON) which files they were made of.
+
+        Whoever makes a shard again where `source` is another one need not compare anything else.
+        """
         for column in self._columns.values():
             column.flush()
-        meta = {"rows": self.filled, "size": list(self.size), "origin": origin}
+        meta = {"rows": self.filled, "size": list(self.size), "origin": origin, "source": source}
         (self.folder / META).write_text(json.dumps(meta) + "\n", "utf-8")
 
 

@@ -84,10 +84,12 @@ def train_part(
     config: TrainerConfig,
     *,
     resume: bool = True,
+    steps: int | None = None,
     progress: Callable[[int, dict[str, float]], None] | None = None,
 ) -> dict[str, float]:
-    """Trains for so many minutes and gives the last figures; `out` holds the checkpoint and the record afterwards.
+    """Trains for so many minutes, or `steps` if they are done sooner, and gives the last figures.
 
+    `out` holds the checkpoint and the record afterwards.
     With `resume` a checkpoint that is there goes on, to the step; the random numbers of step k depend on k alone.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -129,7 +131,8 @@ def train_part(
     saved, measured = begun, begun
     running: dict[str, float] = {}
     network.train()
-    while (now := time.monotonic()) - begun < minutes * 60:
+    end = None if steps is None else step + steps
+    while (now := time.monotonic()) - begun < minutes * 60 and step != end:
         left = 1.0 - (now - begun) / (minutes * 60)
         fall = min(left / config.decay_share, 1.0) if config.decay_share else 1.0
         for group in optimizer.param_groups:
@@ -143,7 +146,7 @@ def train_part(
             raise FloatingPointError(f"step {step}: the gradient is not finite")
         optimizer.step()
         step += 1
-        rate = max(1.0 - config.ema, 1.0 / (step + 10))
+        rate = max(1.0 - config.ema, 10.0 / (step + 20))  # an average over the last tenth at first (Karras et al. 2024)
         with torch.no_grad():
             for key, value in network.state_dict().items():
                 if value.dtype.is_floating_point:

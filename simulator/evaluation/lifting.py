@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reverie.model.caster.camera import Camera, camera_basis, camera_rays, project
+from reverie.model.caster.camera import Camera, camera_basis, camera_rays, project, turn_quarters
 from reverie.model.caster.gbuffer import GBuffer, cast
 from reverie.model.caster.kernel import NO_FACE
 from reverie.model.caster.scene import SceneCache, TokenTables
 from reverie.model.cells import CellMap, Vocabulary
 from reverie.model.lift.lift import LiftNetwork, PixelAnswers, ask, lift
+from reverie.model.lift.pose import read_place, read_rotation
 from reverie.model.lift.vote import VoteConfig
 from reverie.simulator.voxel.blocks import BLOCK_ID, SIZE_Y, SOLID
 from reverie.simulator.voxel.render import CREATURE_ID, render
@@ -188,3 +189,29 @@ def lift_figures(pairs: list[Pair], network: LiftNetwork, vocabulary: Vocabulary
     for name, values in rows.items():
         figures[name] = float(np.mean(values) if "psnr" not in name else np.median(values))
     return figures
+
+
+def pose_figures(pairs: list[Pair], network: LiftNetwork | None = None) -> dict[str, float]:
+    """`pose_*`: what is read of the camera from the first pictures alone, medians in degrees and metres.
+
+    `pose_yaw` within quarter turns, `pose_pitch`, the shares of both within two degrees, and with a network
+    `pose_place`, the horizontal distance from the true place, up to whole cells.
+    """
+    yaws, pitches, places = [], [], []
+    for pair in pairs:
+        camera = pair.first_camera
+        yaw, pitch, _ = read_rotation([pair.first])
+        yaws.append(abs((yaw - camera.yaw + 45) % 90 - 45))
+        pitches.append(abs(pitch - camera.pitch))
+        if network is not None and yaws[-1] < 10:
+            quarters = round((camera.yaw - yaw) / 90)
+            true = np.mod(turn_quarters(np.asarray(camera.position), quarters % 4), 1.0)
+            off = np.abs(read_place(network, pair.first, yaw, pitch) - true)[[0, 2]]
+            places.append(float(np.hypot(*np.minimum(off, 1 - off))))
+    figures = {
+        "pose_yaw": float(np.median(yaws)),
+        "pose_pitch": float(np.median(pitches)),
+        "pose_yaw_2": float(np.mean(np.array(yaws) < 2)),
+        "pose_pitch_2": float(np.mean(np.array(pitches) < 2)),
+    }
+    return {**figures, "pose_place": float(np.median(places))} if places else figures

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from importlib import metadata
@@ -21,9 +20,12 @@ from typing import Any
 import reverie.model
 import reverie.simulator
 from reverie.model.errors import ReverieError
+from reverie.model.startup import private_folder, user_cache
 from reverie.model.weights import BUNDLED, CONFIG, ONNX, STUDENT, TEACHER
+from reverie.simulator.clip_names import clip_files
 
 REPORT = "report.json"
+NO_HOME = "reverie-cache"
 MOST_REPORTS = 24
 """Older ones are thrown away."""
 KEY_DIGITS = 24
@@ -33,15 +35,13 @@ COUNTED = (".py", ".safetensors", ".json", ".png")
 
 
 def cache_folder() -> Path:
-    """Where reports are kept: `reverie/evaluate` in what the system uses for caches."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "reverie" / "evaluate"
+    """Where reports are kept: `reverie/evaluate` in what the system uses for caches.
+
+    A user without a home folder has a folder among the temporary files; where that cannot be had either, the one that
+    is returned cannot be written to.
+    """
+    base = user_cache() or private_folder(NO_HOME)
+    return (base or Path(os.devnull)) / "reverie" / "evaluate"
 
 
 def code_version() -> str:
@@ -74,8 +74,12 @@ def library_versions() -> dict[str, str]:
 
 def recordings_version(folder: str) -> str:
     """A digest of the names, sizes and dates of the recordings in a folder."""
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix in (".mp4", ".jsonl"))
-    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in found]
+    facts = []
+    for files in clip_files(Path(folder)):
+        for path in (files.film, files.lines):
+            if path is not None and path.is_file():
+                name = os.fsencode(path.relative_to(folder))
+                facts.append((name, path.stat().st_size, path.stat().st_mtime_ns))
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 

@@ -18,6 +18,7 @@ from reverie.simulator.judge.evaluate import VALUES, context_of, evaluate
 from reverie.simulator.judge.figures import DIGITS
 from reverie.simulator.judge.keys import DECIDING, Aim, find, goodness
 from reverie.simulator.judge.metrics import CONFIDENCE, Interval, bootstrap
+from reverie.simulator.outputs import writable_folder
 from reverie.simulator.voxel.world import HELD_OUT_SEED
 
 Verdict = Literal["better", "same", "worse", "mixed"]
@@ -124,6 +125,7 @@ def compare(
     configs = [load_config(model_folder(model)) for model in (first, second)]
     context = common_context(*configs)
     folder = Path(out) if out is not None else Path("runs/compare")
+    writable_folder(folder)
     folders = (folder / "first", folder / "second")
     reports = [
         evaluate(

@@ -8,7 +8,6 @@ contributed, for `compare`. Everything but `seconds` repeats exactly, so reports
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from reverie.model.config import ModelConfig
+from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError, ReverieError
 from reverie.model.weights import TEACHER, load_model, model_folder
 from reverie.simulator.dream import DreamWorld
@@ -35,6 +35,7 @@ from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.judge.sheet import Strip, action_caption, write_sheet
 from reverie.simulator.judge.tasks import judge_tasks
 from reverie.simulator.judge.truth import EditRun, TrueRun
+from reverie.simulator.outputs import writable_folder
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 from reverie.simulator.world import TICKS_PER_SECOND
 
@@ -117,8 +118,11 @@ def evaluate(
     if data is None and seed < HELD_OUT_SEED:
         raise ReverieError(f"seed {seed}: models are trained on worlds below {HELD_OUT_SEED}; choose one from there up")
     began = time.perf_counter()
-    world = DreamWorld.load(model, backend, device, size)
     folder = Path(out) if out is not None else Path("runs") / f"evaluate-{Path(model).resolve().name}"
+    writable_folder(folder)
+    if data is not None and not Path(data).is_dir():
+        raise ReverieError(f"{data}: is no folder of recordings")
+    world = DreamWorld.load(model, backend, device, size)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -224,7 +228,7 @@ def voxel_truth(many: Amounts, seed: int, context: int, size: tuple[int, int], s
                 runs.append(probe_run(world, name, seed + index, context))
         return part if states else _light(part)
 
-    threads = max(1, min(os.cpu_count() or 1, MOST_THREADS, worlds))
+    threads = max(1, min(usable_cores(), MOST_THREADS, worlds))
     with ThreadPoolExecutor(threads) as pool, progress_bar("true worlds", worlds, "world") as bar:
         for part in pool.map(play, range(worlds)):
             true.played.extend(part.played)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from reverie.simulator.clip_check import examine, reason_of
+from reverie.simulator.clip_lines import count_lines
+from reverie.simulator.clip_names import find_clip
 from reverie.simulator.clip_rows import clip_edited, clip_effects, clip_late
 from reverie.simulator.clip_split import held_out, recordings, seed_of
 from reverie.simulator.clips import Clip
@@ -37,38 +40,42 @@ def recorded_runs(
     of these. Each goes `horizon` ticks on after `context` frames; those with ticks of the wrong length do not
     count unless `late`. Broken ones are named in a warning and left out. Raises ClipError.
     """
-    texts = [path.with_suffix(".jsonl") for path in recordings(Path(folder))]
-    kept = set(texts) if held is None else held_out(texts, held)
+    films = recordings(Path(folder))
+    kept = set(films) if held is None else held_out(films, held)
     if only is not None:
-        kept &= {path.with_suffix(".jsonl") for path in only}
-    lengths = {text: _lines(text) for text in texts if text in kept and (not map_seeds or seed_of(text) in map_seeds)}
+        kept &= set(only)
+    chosen = [film for film in films if film in kept and (not map_seeds or seed_of(film) in map_seeds)]
     span = context + horizon
-    usable = [text for text, lines in lengths.items() if lines >= span]
+    lengths, broken = _lengths(chosen)
+    usable = [film for film, ticks in lengths.items() if ticks >= span]
     if not usable:
-        raise ClipError(f"{folder}: holds no recording (NAME.mp4 and NAME.jsonl) of {span} frames or more")
+        why = f"; {broken[0]}" if broken else ""
+        raise ClipError(f"{folder}: holds no recording (NAME.mp4 and NAME.jsonl) of {span} frames or more{why}")
     rng = np.random.default_rng(seed)
-    runs: dict[tuple[str, int], TrueRun] = {}
-    broken: list[str] = []
+    runs: dict[tuple[Path, int], TrueRun] = {}
+    scales: dict[Path, float] = {}
     for attempt in range(count * TRIES_PER_CLIP):
         if len(runs) == count or not usable:
             break
-        text = usable[attempt % len(usable)]
-        start = int(rng.integers(lengths[text] - span + 1))
-        if (text.stem, start) in runs:
+        film = usable[attempt % len(usable)]
+        start = int(rng.integers(lengths[film] - span + 1))
+        if (film, start) in runs:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a recording that was cut off is as good as any
             try:
-                clip = Clip.load(text, start, span, size=size)
-            except ClipError as error:
-                broken.append(str(error))
-                usable.remove(text)
+                if film not in scales:  # what training would leave out is not judged by
+                    scales[film] = examine(film).degrees_per_pixel
+                clip = Clip.load(film, start, span, size=size, degrees_per_pixel=scales[film])
+            except Exception as error:  # whatever is wrong with one recording, the others are judged by
+                broken.append(reason_of(error))
+                usable.remove(film)
                 continue
         if _whole(clip, context, span, late):
-            run = split(clip, context, f"{text.stem} {start}", seed + len(runs))
+            run = split(clip, context, f"{film.stem} {start}", seed + len(runs))
             effects = clip_effects(clip)
             known = None if effects is None else effects[context - 1 : -1]
-            runs[text.stem, start] = replace(run, effect=known, layout=clip.layout)
+            runs[film, start] = replace(run, effect=known, layout=clip.layout)
     for reason in broken:
         warnings.warn(f"left out: {reason}", stacklevel=2)
     if not runs:
@@ -85,6 +92,13 @@ def _whole(clip: Clip, context: int, span: int, late: bool) -> bool:
     return not clip_edited(clip)[context:].any()
 
 
-def _lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(1 for _ in file)
+def _lengths(films: Sequence[Path]) -> tuple[dict[Path, int], list[str]]:
+    """The ticks of each recording, and why some cannot be read."""
+    lengths: dict[Path, int] = {}
+    broken = []
+    for film in films:
+        try:
+            lengths[film] = count_lines(find_clip(film)[1])
+        except ClipError as error:
+            broken.append(str(error))
+    return lengths, broken

@@ -10,6 +10,7 @@ import numpy as np
 
 from reverie.model.actions import ACTION_INDEX, CAMERA_SCALE
 from reverie.simulator.errors import ClipError
+from reverie.simulator.text import printable
 
 CAPTION_HEIGHT, GAP = 13, 2
 LABEL_WIDTH = 56
@@ -55,7 +56,7 @@ def write_sheet(path: Path, strips: Sequence[Strip]) -> None:
         for column, caption in enumerate(strip.captions):
             pen.text((LABEL_WIDTH + column * (width + GAP), y), caption, INK)
         y += CAPTION_HEIGHT if strip.captions else 0
-        pen.text((2, y + 2), strip.label.replace(" ", "\n"), INK)
+        pen.text((2, y + 2), printable(strip.label).replace(" ", "\n"), INK)
         for column, frame in enumerate(strip.frames):
             sheet.paste(Image.fromarray(frame), (LABEL_WIDTH + column * (width + GAP), y))
         y += height + GAP

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from reverie.model.compiled import compiled_fast
 from reverie.simulator.voxel.blocks import SIZE_X, SIZE_Z
-from reverie.simulator.voxel.compiled import compiled_fast
 from reverie.simulator.voxel.light import light_in
 
 CREATURE_ID = 255

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
+from reverie.model.compiled import compiled
 from reverie.simulator.voxel import physics
 from reverie.simulator.voxel.blocks import BLOCK_ID, SIZE_X, SIZE_Y, SIZE_Z
-from reverie.simulator.voxel.compiled import compiled
 from reverie.simulator.voxel.physics import box_is_free, box_is_wet, is_solid, sweep
 
 # Columns of a creature.

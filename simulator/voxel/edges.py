@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from reverie.simulator.voxel.compiled import compiled_fast, compiled_inline
+from reverie.model.compiled import compiled_fast, compiled_inline
 
 NO_FACE = 6
 """Stands for the sky, which has no edges of its own."""

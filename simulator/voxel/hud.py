@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from reverie.simulator.voxel.compiled import compiled_fast
+from reverie.model.compiled import compiled_fast
 from reverie.simulator.voxel.textures import SIDE, TEXELS, mip_table, texture_atlas
 
 SLOTS = 9

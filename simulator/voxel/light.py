@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from reverie.model.compiled import compiled_fast, compiled_inline
 from reverie.simulator.voxel.blocks import SIZE_X, SIZE_Z
-from reverie.simulator.voxel.compiled import compiled_fast, compiled_inline
 from reverie.simulator.voxel.sky import AMBIENT, SUNLIGHT
 from reverie.simulator.voxel.surroundings import BRICK, BRICKS_X, BRICKS_Y, BRICKS_Z
 

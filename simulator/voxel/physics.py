@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from reverie.model.compiled import compiled
 from reverie.simulator.voxel.blocks import (
     BLOCK_ID,
     EYE_HEIGHT,
@@ -23,7 +24,6 @@ from reverie.simulator.voxel.blocks import (
     SIZE_Z,
     SOLID,
 )
-from reverie.simulator.voxel.compiled import compiled
 
 # Entries of a body, float64 [BODY].
 X, Y, Z = 0, 1, 2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from reverie.model.compiled import compiled
 from reverie.simulator.voxel.blocks import BLOCK_ID, SIZE_X, SIZE_Y, SIZE_Z
-from reverie.simulator.voxel.compiled import compiled
 
 _GRASS, _SAND, _SNOW, _LOG, _LEAVES, _PINE_LOG, _PINE_LEAVES, _CACTUS, _PUMPKIN = (
     BLOCK_ID[name]

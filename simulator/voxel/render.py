@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from reverie.model.compiled import compiled_fast, compiled_inline
 from reverie.simulator.voxel.animals import CREATURE_ID, draw_creatures
 from reverie.simulator.voxel.blocks import (
     BLOCK_ID,
@@ -23,7 +24,6 @@ from reverie.simulator.voxel.blocks import (
     TARGETABLE,
     VIEW_DISTANCE,
 )
-from reverie.simulator.voxel.compiled import compiled_fast, compiled_inline
 from reverie.simulator.voxel.edges import NO_FACE, TEXELWISE, smooth_edges, surface
 from reverie.simulator.voxel.hud import draw_hud
 from reverie.simulator.voxel.light import light_at, light_in

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from reverie.simulator.voxel.compiled import compiled_fast, compiled_inline
+from reverie.model.compiled import compiled_fast, compiled_inline
 
 CLOUD_HEIGHT = 96.0
 """Metres above the floor of the world."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reverie.model.compiled import compiled_fast, compiled_inline
 from reverie.simulator.voxel.blocks import BLOCK_ID, SIZE_X, SIZE_Y, SIZE_Z
-from reverie.simulator.voxel.compiled import compiled_fast, compiled_inline
 
 BRICK_BITS = 2
 BRICK = 1 << BRICK_BITS

@@ -12,9 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from reverie.model.compiled import compiled
 from reverie.simulator.voxel import plants, structures
 from reverie.simulator.voxel.blocks import BLOCK_ID, SEA_LEVEL, SEE_THROUGH, SIZE_X, SIZE_Y, SIZE_Z
-from reverie.simulator.voxel.compiled import compiled
 
 BIOMES: tuple[str, ...] = ("plains", "forest", "desert", "snow")
 PLAINS, FOREST, DESERT, SNOW = range(4)
