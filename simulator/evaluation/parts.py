@@ -344,8 +344,8 @@ def measure_door(session: Session, run: Run) -> Measured:
 
 def measure_task(session: Session, run: Run) -> Measured:
     """A scripted task in closed loop: does it end in the world's state as it ends in truth?"""
-    world = session.world
-    if not isinstance(world, KnowsPlace):
+    world: Any = session.world
+    if not isinstance(session.world, KnowsPlace):
         return Measured({})
     state = session.start(run)
     first = state
@@ -430,27 +430,25 @@ def _both(first: np.ndarray, frames: np.ndarray, run: Run, count: int) -> dict[s
     }
 
 
-ALL = ("poses", "frames", "cells")
-
-
-def _wants_turn(rate: float) -> Callable[[Limits], bool]:
+def _turns_at(rate: float) -> Callable[[Limits], bool]:
     return lambda limits: rate >= limits.turn
 
 
-def _wants_revisit(seconds: float) -> Callable[[Limits], bool]:
+def _stays_for(seconds: int) -> Callable[[Limits], bool]:
     return lambda limits: seconds <= limits.revisit
 
 
+ALL = ("poses", "frames", "cells")
 PARTS: tuple[Part, ...] = (
     Part("explorer", "explorer", measure_explorer, ALL),
     Part("walk", "walk", measure_walk, finish=finish_walks),
     *(
-        Part(f"turn{rate:g}", f"turn{rate:g}", measure_turn, wanted=_wants_turn(rate))
+        Part(f"turn{rate:g}", f"turn{rate:g}", measure_turn, wanted=_turns_at(rate))
         for rate in TURN_RATES
     ),
     *(
-        Part(f"revisit{s}", f"revisit{s}", measure_revisit, wanted=_wants_revisit(s))
-        for s in REVISIT_SECONDS
+        Part(f"revisit{seconds}", f"revisit{seconds}", measure_revisit, wanted=_stays_for(seconds))
+        for seconds in REVISIT_SECONDS
     ),
     Part("back", "back", measure_back),
     Part("idle", "idle", measure_idle),

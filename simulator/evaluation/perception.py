@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,9 @@ def _batches(frames: np.ndarray) -> list[Tensor]:
 
 @lru_cache(maxsize=1)
 def load_perception() -> Perception | None:
-    """The features, or None where their weights are not installed (`reverie[train]`)."""
+    """The features, or None where torch or their weights are not installed (`reverie[train]`)."""
+    if importlib.util.find_spec("torch") is None:
+        return None
     from reverie.model.training.efficientnet import load_efficientnet, weights_file
 
     return None if weights_file() is None else Perception(load_efficientnet())
