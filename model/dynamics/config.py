@@ -29,6 +29,10 @@ class Facts:
     half: float
     height: float
     """Half width and height of the player's box, metres."""
+    eye: float
+    """Height of the eyes of one who stands, metres."""
+    fall: float
+    """Velocity upwards of one who stands, metres a tick: what the ground holds up."""
     boxes: tuple[tuple[float, float], ...]
     """The same of each kind of entity."""
 
@@ -60,8 +64,9 @@ class Facts:
         return cls(
             names=tuple(map(str, data["names"])), events=tuple(map(str, data["events"])),
             solid=tuple(map(bool, data["solid"])), targetable=tuple(map(bool, data["targetable"])),
-            empty=int(data["empty"]), reach=float(data["reach"]), half=float(data["half"]),
-            height=float(data["height"]), boxes=tuple((float(h), float(t)) for h, t in data["boxes"]),
+            empty=int(data["empty"]), reach=float(data["reach"]),
+            half=float(data["half"]), height=float(data["height"]), eye=float(data["eye"]), fall=float(data["fall"]),
+            boxes=tuple((float(half), float(height)) for half, height in data["boxes"]),
         )  # fmt: skip
 
 
@@ -79,6 +84,8 @@ class DynamicsConfig:
     """The same for hands."""
     turn_limit: float = 8.0
     """Degrees a tick that an entity turns at most; found from recordings."""
+    stride: float = 3.0
+    """Radians of an entity's walk in a metre; found from recordings."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON, the inverse of `from_dict`."""

@@ -18,7 +18,6 @@ from reverie.model.dynamics.layout import COLUMNS, LEVELS
 
 EPSILON = 1e-7
 """Boxes that overlap by less only touch."""
-NEVER = 1e9
 
 
 @njit(inline="always")
@@ -256,24 +255,28 @@ def find_overlaps(cells, low, place, inside, beside):
 
 
 @njit(cache=True)
-def find_gaps(cells, low, place, solid):
-    """The smallest distances of bodies' middles to solid cells beside them, and of their feet to those above them."""
-    half, height = NEVER, NEVER
+def find_gaps(cells, low, place, solid, beside, above):
+    """Distances of bodies' middles to solid cells next to theirs, and of their feet to the first one above them.
+
+    Writes `beside` and `above` float64 [n], infinity where there is none.
+    """
     for i in range(place.shape[0]):
         x, y, z = math.floor(place[i, 0]), math.floor(place[i, 1] + 0.5), math.floor(place[i, 2])
+        gap = math.inf
         if solid[_token(cells, low, i, x - 1, y, z, UNKNOWN)]:
-            half = min(half, place[i, 0] - x)
+            gap = min(gap, place[i, 0] - x)
         if solid[_token(cells, low, i, x + 1, y, z, UNKNOWN)]:
-            half = min(half, x + 1 - place[i, 0])
+            gap = min(gap, x + 1 - place[i, 0])
         if solid[_token(cells, low, i, x, y, z - 1, UNKNOWN)]:
-            half = min(half, place[i, 2] - z)
+            gap = min(gap, place[i, 2] - z)
         if solid[_token(cells, low, i, x, y, z + 1, UNKNOWN)]:
-            half = min(half, z + 1 - place[i, 2])
+            gap = min(gap, z + 1 - place[i, 2])
+        beside[i] = gap
+        above[i] = math.inf
         for up in range(1, 4):
             if solid[_token(cells, low, i, x, y + up, z, UNKNOWN)]:
-                height = min(height, y + up - place[i, 1])
+                above[i] = y + up - place[i, 1]
                 break
-    return round(half * 1e4) / 1e4, round(height * 1e4) / 1e4
 
 
 @njit(cache=True)

@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from reverie.model.dynamics.config import Facts
 from reverie.model.dynamics.geometry import find_gaps, find_overlaps, find_rays
-from reverie.model.dynamics.layout import ENTITY_LOW, ENTITY_SHAPE, WINDOW_LOW
+from reverie.model.dynamics.layout import ENTITY_LOW, ENTITY_SHAPE, EYE, VY, WINDOW_LOW
 from reverie.model.errors import ReverieError
 
 RECORDED_BODY = ("X", "Y", "Z", "VX", "VY", "VZ", "YAW", "PITCH", "EYE", "ON_GROUND", "IN_WATER", "BUMPED")
@@ -26,6 +26,8 @@ SUFFIX = ".safetensors"
 FEWEST = 0.002
 """Share of a token's contacts below which bodies inside of it, or rays past it, are taken for an error."""
 FEWEST_SEEN = 5
+OUTLIERS = 0.01
+"""Share of distances that are taken for errors, such as of animals inside of what was just built."""
 
 
 def walk_path(folder: str | os.PathLike[str], index: int) -> Path:
@@ -126,7 +128,9 @@ def find_facts(walks: Walks) -> Facts:
     solid = inside[:n] <= FEWEST * (inside + beside)[:n]
     table = np.zeros(256, np.bool_)
     table[:n] = solid
-    half, height = find_gaps(walks.cells, low, centre, table)
+    moving = np.zeros(len(walks), np.bool_)
+    moving[1:] = walks.follows[:-1] & (walks.body[1:, :3] != walks.body[:-1, :3]).any(1)
+    half, height = _box(walks.cells[moving], low[moving], centre[moving], table)
 
     yaw, pitch = np.radians(walks.body[:, 6]), np.radians(walks.body[:, 7])
     look = np.stack([-np.sin(yaw) * np.cos(pitch), -np.sin(pitch), np.cos(yaw) * np.cos(pitch)], 1)
@@ -139,22 +143,39 @@ def find_facts(walks: Walks) -> Facts:
     targetable = (ended[:n] >= FEWEST_SEEN) & (passed[:n] < ended[:n])
 
     boxes = _entity_boxes(walks, table)
+    standing = walks.body[:, RECORDED_BODY.index("ON_GROUND")] > 0
+    eye, fall = (float(np.median(walks.body[standing, entry])) for entry in (EYE, VY))
     empty = int(inside[:n].argmax())
     return Facts(
         names=walks.names, events=walks.event_names, solid=tuple(map(bool, solid)),
-        targetable=tuple(map(bool, targetable)), empty=empty, reach=reach, half=half, height=height, boxes=boxes,
+        targetable=tuple(map(bool, targetable)), empty=empty, reach=reach, half=half, height=height, eye=eye, fall=fall,
+        boxes=boxes,
     )  # fmt: skip
+
+
+def _box(cells: np.ndarray, low: np.ndarray, place: np.ndarray, solid: np.ndarray) -> tuple[float, float]:
+    """(half width, height) of boxes that move, from how near they come to solid cells beside and above them."""
+    beside, above = np.empty(len(place)), np.empty(len(place))
+    find_gaps(cells, low, place, solid, beside, above)
+    nearest = []
+    for gaps, most in ((beside, 1.0), (above, 4.0)):
+        found = gaps[np.isfinite(gaps)]
+        nearest.append(round(float(np.quantile(found, OUTLIERS)), 4) if len(found) else most)
+    return nearest[0], nearest[1]
 
 
 def _entity_boxes(walks: Walks, solid: np.ndarray) -> tuple[tuple[float, float], ...]:
     """(half width, height) of each kind of entity."""
     entities = walks.entities[:, :LOCAL_ENTITIES].reshape(-1, 6)
     cells = walks.entity_cells.reshape(-1, *ENTITY_SHAPE)
-    there = np.isfinite(entities[:, 0])
+    moving = np.zeros(walks.entities.shape[:1] + (LOCAL_ENTITIES,), np.bool_)
+    motion = walks.entities[1:, :LOCAL_ENTITIES, :3] - walks.entities[:-1, :LOCAL_ENTITIES, :3]
+    moving[1:] = walks.follows[:-1, None] & (motion != 0).any(2)
+    there = np.isfinite(entities[:, 0]) & moving.reshape(-1)
     boxes = []
     for kind in range(int(np.nanmax(entities[:, 4])) + 1 if there.any() else 0):
         mine = np.flatnonzero(there & (entities[:, 4] == kind))
         place = entities[mine, :3]
         low = np.floor(place + (0.0, 0.1, 0.0)).astype(np.int64) + np.array(ENTITY_LOW)
-        boxes.append(find_gaps(cells[mine], low, place, solid))
+        boxes.append(_box(cells[mine], low, place, solid))
     return tuple(boxes)
