@@ -125,11 +125,13 @@ def open_world(description: Mapping[str, Any]) -> World[Any]:
     """
     kind = description.get("world")
     if kind == "voxel":
+        from reverie.simulator.voxel.laws import USUAL, Laws
         from reverie.simulator.voxel.world import VoxelWorld
 
         try:
-            return VoxelWorld(size=_size(description.get("size")), hud=description.get("hud", True) is not False)
-        except ValueError as error:
+            laws = Laws.from_dict(description["laws"]) if "laws" in description else USUAL
+            return VoxelWorld(_size(description.get("size")), description.get("hud", True) is not False, laws)
+        except (ValueError, TypeError, KeyError) as error:
             raise SaveError(f"save: {_one_line(error)}") from error
     if kind == "dream":
         return _open_dream(description)

@@ -10,7 +10,8 @@ import pytest
 from reverie.simulator import Action, VoxelWorld
 from reverie.simulator.errors import EditError, SaveError, SceneError
 from reverie.simulator.voxel import creatures, interact, physics
-from reverie.simulator.voxel.blocks import BLOCK_ID, HARDNESS, SIZE_X, SIZE_Y, SIZE_Z
+from reverie.simulator.voxel.blocks import BLOCK_ID, HARDNESS, SIZE_X, SIZE_Y, SIZE_Z, SOLID
+from reverie.simulator.voxel.laws import Laws
 from reverie.simulator.voxel.spawn import SCENES
 from reverie.simulator.voxel.world import VoxelState
 from reverie.simulator.world import EVENTS
@@ -34,7 +35,7 @@ def run(blocks, body, ticks, forward=0, left=0, jump=False, sneak=False, sprint=
     """float64 [ticks, BODY]: the body after each tick."""
     bodies = []
     for _ in range(ticks):
-        physics.advance_player(blocks, body, forward, left, jump, sneak, sprint)
+        physics.advance_player(blocks, SOLID, body, forward, left, jump, sneak, sprint, 1.0)
         bodies.append(body.copy())
     return np.array(bodies)
 
@@ -224,8 +225,8 @@ def test_blocks_are_not_placed_into_bodies(world):
     hit = world.target(flattened(world, state))
     flock[0, [creatures.CX, creatures.CY, creatures.CZ]] = hit.cell[0] + 0.5, GROUND, hit.cell[2] + 0.5
     state = flattened(world, state)
-    assert interact.can_place(state.blocks, state.body, state.creatures, (8, GROUND, 10), 1)
-    assert not interact.can_place(state.blocks, state.body, flock, (hit.cell[0], GROUND, hit.cell[2]), 1)
+    assert interact.can_place(state.blocks, SOLID, state.body, state.creatures, (8, GROUND, 10), 1)
+    assert not interact.can_place(state.blocks, SOLID, state.body, flock, (hit.cell[0], GROUND, hit.cell[2]), 1)
 
 
 def test_a_pillar_is_built_by_jumping_and_placing(world):
@@ -262,6 +263,7 @@ def test_animals_wander_without_leaving_the_ground_or_entering_walls(world):
             kind = int(animal[creatures.KIND])
             assert physics.box_is_free(
                 state.blocks,
+                SOLID,
                 *animal[:3],
                 creatures.HALF_WIDTHS[kind] - 1e-6,
                 creatures.HEIGHTS[kind] - 1e-6,
@@ -286,7 +288,7 @@ def test_animals_push_the_player_softly(flat):
     flock[0, [creatures.CX, creatures.CY, creatures.CZ]] = 8.5, GROUND, 9.2
     flock[0, creatures.TIMER] = 1000
     heights = np.full((SIZE_X, SIZE_Z), GROUND - 1, np.int16)
-    creatures.advance_creatures(flat, heights, flock, body, 0, 0)
+    creatures.advance_creatures(flat, SOLID, heights, flock, body, 0, 0, 1.0)
     assert body[physics.VZ] < 0.0 < flock[0, creatures.CVZ]
 
 
@@ -297,7 +299,7 @@ def test_animals_part_from_each_other(flat):
     heights = np.full((SIZE_X, SIZE_Z), GROUND - 1, np.int16)
     body = physics.make_body(20.5, GROUND, 20.5)
     for tick in range(60):
-        creatures.advance_creatures(flat, heights, flock, body, 0, tick)
+        creatures.advance_creatures(flat, SOLID, heights, flock, body, 0, tick, 1.0)
     assert flock[1, creatures.CX] - flock[0, creatures.CX] > 0.85
 
 
@@ -372,7 +374,7 @@ def test_starts_are_dry_free_and_differ_by_scene_and_seed(world):
         for seed in (0, 1):
             state = world.start(scene, seed)
             x, y, z, _, pitch = world.pose(state)
-            assert physics.box_is_free(state.blocks, x, y, z, physics.HALF_WIDTH, physics.HEIGHT)
+            assert physics.box_is_free(state.blocks, SOLID, x, y, z, physics.HALF_WIDTH, physics.HEIGHT)
             assert not world.senses(state).in_water
             assert world.senses(world.step(state, Action())).on_ground
             assert abs(pitch) < 25
@@ -462,3 +464,20 @@ def test_sizes_are_checked():
     for size in ((0, 160), (90, 160), (96, -16)):
         with pytest.raises(ValueError, match="multiples of 16"):
             VoxelWorld(size=size)
+
+
+def test_other_laws_change_only_what_they_name(world, flat):
+    half = VoxelWorld(laws=Laws(gravity=0.5, permeable=("planks",)))
+    state = half.start("plains", 3)
+    x, y, z, _, _ = half.pose(state)
+    fast, slow = world.spawn(state, x, y + 8, z), half.spawn(state, x, y + 8, z)
+    ticks = [0, 0]
+    for number, (laws, falling) in enumerate(((world, fast), (half, slow))):
+        while not falling.body[physics.ON_GROUND]:
+            falling = laws.step(falling)
+            ticks[number] += 1
+    assert ticks[1] > ticks[0] * 1.2
+    assert not half.laws.solid[BLOCK_ID["planks"]] and half.laws.solid.sum() == SOLID.sum() - 1
+    assert half.describe()["laws"] == {"gravity": 0.5, "permeable": ["planks"]} and "laws" not in world.describe()
+    with pytest.raises(ValueError, match="no block"):
+        Laws(permeable=("cheese",))

@@ -65,6 +65,7 @@ def _chance(seed: int, tick: int, index: int, draw: int) -> float:
 @compiled
 def _place(
     blocks: np.ndarray,
+    solid: np.ndarray,
     heights: np.ndarray,
     creature: np.ndarray,
     body: np.ndarray,
@@ -84,7 +85,7 @@ def _place(
     if blocks[x & (SIZE_X - 1), y + 1, z & (SIZE_Z - 1)] == _WATER:
         return False
     which = min(int(kind * KINDS), KINDS - 1)
-    if not box_is_free(blocks, x + 0.5, y + 1.0, z + 0.5, HALF_WIDTHS[which], HEIGHTS[which]):
+    if not box_is_free(blocks, solid, x + 0.5, y + 1.0, z + 0.5, HALF_WIDTHS[which], HEIGHTS[which]):
         return False
     creature[:] = 0.0
     creature[CX], creature[CY], creature[CZ] = x + 0.5, y + 1.0, z + 0.5
@@ -96,7 +97,9 @@ def _place(
 
 
 @compiled
-def populate(blocks: np.ndarray, heights: np.ndarray, body: np.ndarray, seed: int, creatures: np.ndarray) -> None:
+def populate(
+    blocks: np.ndarray, solid: np.ndarray, heights: np.ndarray, body: np.ndarray, seed: int, creatures: np.ndarray
+) -> None:
     """Fills creatures float64 [n, COLUMNS] with animals around the player, in place.
 
     Those for which no ground is found are left far below the world, where nobody sees them.
@@ -111,16 +114,16 @@ def populate(blocks: np.ndarray, heights: np.ndarray, body: np.ndarray, seed: in
                 _chance(seed, -1, i, 4 * attempt + 2),
                 _chance(seed, -1, i, 4 * attempt + 3),
             )
-            if _place(blocks, heights, creatures[i], body, draws, NEAREST_AT_START, 0.0):
+            if _place(blocks, solid, heights, creatures[i], body, draws, NEAREST_AT_START, 0.0):
                 break
 
 
 @compiled
-def _is_hazard(blocks: np.ndarray, x: float, y: float, z: float) -> bool:
+def _is_hazard(blocks: np.ndarray, solid: np.ndarray, x: float, y: float, z: float) -> bool:
     """Whether the ground at (x, z) is water, or falls away deeper than an animal goes."""
     bx, by, bz = math.floor(x), math.floor(y + 0.01), math.floor(z)
     for down in range(DEEPEST_STEP + 2):
-        if is_solid(blocks, bx, by - 1 - down, bz):
+        if is_solid(blocks, solid, bx, by - 1 - down, bz):
             return False
         level = by - 1 - down
         if 0 <= level < SIZE_Y and blocks[bx & (SIZE_X - 1), level, bz & (SIZE_Z - 1)] == _WATER:
@@ -140,7 +143,9 @@ def _decide(creature: np.ndarray, seed: int, tick: int, index: int) -> None:
 
 
 @compiled
-def _advance_one(blocks: np.ndarray, creature: np.ndarray, seed: int, tick: int, index: int) -> None:
+def _advance_one(
+    blocks: np.ndarray, solid: np.ndarray, creature: np.ndarray, seed: int, tick: int, index: int, gravity: float
+) -> None:
     half, height = HALF_WIDTHS[int(creature[KIND])], HEIGHTS[int(creature[KIND])]
     creature[TIMER] -= 1.0
     if creature[TIMER] <= 0.0:
@@ -153,7 +158,7 @@ def _advance_one(blocks: np.ndarray, creature: np.ndarray, seed: int, tick: int,
     grounded = creature[GROUNDED] != 0.0
     if creature[WALKING] != 0.0:
         ahead = half + 0.5
-        if grounded and not wet and _is_hazard(blocks, x - sin * ahead, y + 1.0, z + cos * ahead):
+        if grounded and not wet and _is_hazard(blocks, solid, x - sin * ahead, y + 1.0, z + cos * ahead):
             creature[HEADING] = creature[CYAW] + (60.0 if index & 1 else -60.0)
         else:
             creature[CVX] -= sin * WALK_ACCELERATION
@@ -161,7 +166,7 @@ def _advance_one(blocks: np.ndarray, creature: np.ndarray, seed: int, tick: int,
     if wet:
         creature[CVY] += physics.SWIM_UP
     dx, dy, dz = creature[CVX], creature[CVY], creature[CVZ]
-    mx, my, mz = sweep(blocks, x, y, z, dx, dy, dz, half, height)
+    mx, my, mz = sweep(blocks, solid, x, y, z, dx, dy, dz, half, height)
     creature[CX] += mx
     creature[CY] += my
     creature[CZ] += mz
@@ -180,11 +185,11 @@ def _advance_one(blocks: np.ndarray, creature: np.ndarray, seed: int, tick: int,
     if wet:
         creature[CVY] = creature[CVY] * physics.WATER_DRAG - physics.WATER_GRAVITY
     else:
-        creature[CVY] = (creature[CVY] - physics.GRAVITY) * physics.VERTICAL_DRAG
+        creature[CVY] = (creature[CVY] - physics.GRAVITY * gravity) * physics.VERTICAL_DRAG
     if bumped and creature[WALKING] != 0.0:
         creature[STUCK] += 1.0
         step_x, step_z = creature[CX] - sin * 0.3, creature[CZ] + cos * 0.3
-        if (grounded or wet) and box_is_free(blocks, step_x, creature[CY] + 1.0, step_z, half, height):
+        if (grounded or wet) and box_is_free(blocks, solid, step_x, creature[CY] + 1.0, step_z, half, height):
             creature[CVY] = physics.JUMP_VELOCITY
         if creature[STUCK] > STUCK_TICKS:
             creature[HEADING] = creature[CYAW] + (100.0 if index & 1 else -100.0)
@@ -231,7 +236,14 @@ def _part_flock(creatures: np.ndarray) -> None:
 
 @compiled
 def advance_creatures(
-    blocks: np.ndarray, heights: np.ndarray, creatures: np.ndarray, body: np.ndarray, seed: int, tick: int
+    blocks: np.ndarray,
+    solid: np.ndarray,
+    heights: np.ndarray,
+    creatures: np.ndarray,
+    body: np.ndarray,
+    seed: int,
+    tick: int,
+    gravity: float,
 ) -> None:
     """Moves creatures float64 [n, COLUMNS] by one tick in place; may push the player's body.
 
@@ -247,9 +259,9 @@ def advance_creatures(
                 _chance(seed, tick, i, 5),
                 _chance(seed, tick, i, 6),
             )
-            _place(blocks, heights, creature, body, draws, NEAREST, HIDDEN_ANGLE)
+            _place(blocks, solid, heights, creature, body, draws, NEAREST, HIDDEN_ANGLE)
             continue
-        _advance_one(blocks, creature, seed, tick, i)
+        _advance_one(blocks, solid, creature, seed, tick, i, gravity)
         _part(creature, body)
     _part_flock(creatures)
 

@@ -22,7 +22,6 @@ from reverie.simulator.voxel.blocks import (
     SIZE_X,
     SIZE_Y,
     SIZE_Z,
-    SOLID,
     TARGETABLE,
 )
 from reverie.simulator.voxel.creatures import overlaps_cell
@@ -91,11 +90,18 @@ def needs_target(action: Action) -> bool:
 
 
 def work(
-    blocks: np.ndarray, body: np.ndarray, creatures: np.ndarray, hands: Hands, action: Action, hit: Hit | None
+    blocks: np.ndarray,
+    solid: np.ndarray,
+    body: np.ndarray,
+    creatures: np.ndarray,
+    hands: Hands,
+    action: Action,
+    hit: Hit | None,
 ) -> tuple[Hands, Change | None]:
     """One tick of the hands: their next state and the block that changes, if one does.
 
-    `hit` is the block under the crosshair; it may be left out (None) unless `needs_target(action)`.
+    `solid` is bool [blocks]: which kinds keep bodies out. `hit` is the block under the crosshair; it may be left out
+    (None) unless `needs_target(action)`.
     """
     slot = int(action.hotbar) - 1 if action.hotbar else hands.slot
     if action.pickItem and hit is not None:
@@ -125,21 +131,23 @@ def work(
         (x, y, z), (nx, ny, nz) = hit.cell, hit.normal
         cell = (x + nx, y + ny, z + nz)
         held = int(HOTBAR_IDS[slot])
-        if can_place(blocks, body, creatures, cell, held):
+        if can_place(blocks, solid, body, creatures, cell, held):
             change, swing = Change(cell, held, "place"), 1
     hands = Hands(slot, target, progress, break_delay, place_delay, bool(action.use), swing)
     return hands, change
 
 
-def can_place(blocks: np.ndarray, body: np.ndarray, creatures: np.ndarray, cell: Cell, kind: int) -> bool:
+def can_place(
+    blocks: np.ndarray, solid: np.ndarray, body: np.ndarray, creatures: np.ndarray, cell: Cell, kind: int
+) -> bool:
     """Whether a block of this kind may be put there: free, inside the world, and nobody in the way."""
     x, y, z = cell
     if not 0 <= y < SIZE_Y:
         return False
     there = block_at(blocks, x, y, z)
-    if SOLID[there] or TARGETABLE[there]:
+    if solid[there] or TARGETABLE[there]:
         return False
-    if not SOLID[kind]:
+    if not solid[kind]:
         return True
     px, py, pz = body[physics.X], body[physics.Y], body[physics.Z]
     reach = physics.HALF_WIDTH + 0.5 - physics.SURFACE_EPSILON

@@ -22,7 +22,6 @@ from reverie.simulator.voxel.blocks import (
     SIZE_X,
     SIZE_Y,
     SIZE_Z,
-    SOLID,
 )
 
 # Entries of a body, float64 [BODY].
@@ -81,27 +80,31 @@ SURFACE_EPSILON = 1e-7
 """Boxes that overlap by less only touch."""
 
 _WATER = BLOCK_ID["water"]
-_SOLID = SOLID.copy()
 
 
 @compiled
-def is_solid(blocks: np.ndarray, x: int, y: int, z: int) -> bool:
-    """Whether bodies collide with the block at these coordinates; the world ends in bedrock and open sky."""
+def is_solid(blocks: np.ndarray, solid: np.ndarray, x: int, y: int, z: int) -> bool:
+    """Whether bodies collide with the block at these coordinates; the world ends in bedrock and open sky.
+
+    `solid` is bool [blocks], here and below: which kinds bodies collide with.
+    """
     if y < 0:
         return True
     if y >= SIZE_Y:
         return False
-    return _SOLID[blocks[x & (SIZE_X - 1), y, z & (SIZE_Z - 1)]]
+    return solid[blocks[x & (SIZE_X - 1), y, z & (SIZE_Z - 1)]]
 
 
 @compiled
-def box_is_free(blocks: np.ndarray, x: float, y: float, z: float, half: float, height: float) -> bool:
+def box_is_free(
+    blocks: np.ndarray, solid: np.ndarray, x: float, y: float, z: float, half: float, height: float
+) -> bool:
     """Whether a box standing at (x, y, z) touches no solid block."""
     low, high = SURFACE_EPSILON, -SURFACE_EPSILON
     for bx in range(math.floor(x - half + low), math.floor(x + half + high) + 1):
         for by in range(math.floor(y + low), math.floor(y + height + high) + 1):
             for bz in range(math.floor(z - half + low), math.floor(z + half + high) + 1):
-                if is_solid(blocks, bx, by, bz):
+                if is_solid(blocks, solid, bx, by, bz):
                     return False
     return True
 
@@ -132,6 +135,7 @@ def _clip(low: float, high: float, block: int, move: float) -> float:
 @compiled
 def sweep(
     blocks: np.ndarray,
+    solid: np.ndarray,
     x: float,
     y: float,
     z: float,
@@ -152,7 +156,7 @@ def sweep(
         for by in range(math.floor(y0 + min(dy, 0.0) - e), math.floor(y1 + max(dy, 0.0) + e) + 1):
             for bx in range(math.floor(x0 + e), math.floor(x1 - e) + 1):
                 for bz in range(math.floor(z0 + e), math.floor(z1 - e) + 1):
-                    if is_solid(blocks, bx, by, bz):
+                    if is_solid(blocks, solid, bx, by, bz):
                         dy = _clip(y0, y1, by, dy)
         y0 += dy
         y1 += dy
@@ -160,7 +164,7 @@ def sweep(
         for bx in range(math.floor(x0 + min(dx, 0.0) - e), math.floor(x1 + max(dx, 0.0) + e) + 1):
             for by in range(math.floor(y0 + e), math.floor(y1 - e) + 1):
                 for bz in range(math.floor(z0 + e), math.floor(z1 - e) + 1):
-                    if is_solid(blocks, bx, by, bz):
+                    if is_solid(blocks, solid, bx, by, bz):
                         dx = _clip(x0, x1, bx, dx)
         x0 += dx
         x1 += dx
@@ -168,7 +172,7 @@ def sweep(
         for bz in range(math.floor(z0 + min(dz, 0.0) - e), math.floor(z1 + max(dz, 0.0) + e) + 1):
             for by in range(math.floor(y0 + e), math.floor(y1 - e) + 1):
                 for bx in range(math.floor(x0 + e), math.floor(x1 - e) + 1):
-                    if is_solid(blocks, bx, by, bz):
+                    if is_solid(blocks, solid, bx, by, bz):
                         dz = _clip(z0, z1, bz, dz)
     return dx, dy, dz
 
@@ -181,15 +185,15 @@ def _toward_zero(value: float, step: float) -> float:
 
 
 @compiled
-def _stay_on_edge(blocks: np.ndarray, body: np.ndarray, dx: float, dz: float) -> tuple[float, float]:
+def _stay_on_edge(blocks: np.ndarray, solid: np.ndarray, body: np.ndarray, dx: float, dz: float) -> tuple[float, float]:
     """Shortens a sneaking step until there is ground under it."""
     x, y, z = body[X], body[Y], body[Z]
     below = y - LEAVE_WATER_STEP
-    while dx != 0.0 and box_is_free(blocks, x + dx, below, z, HALF_WIDTH, HEIGHT):
+    while dx != 0.0 and box_is_free(blocks, solid, x + dx, below, z, HALF_WIDTH, HEIGHT):
         dx = _toward_zero(dx, EDGE_STEP)
-    while dz != 0.0 and box_is_free(blocks, x, below, z + dz, HALF_WIDTH, HEIGHT):
+    while dz != 0.0 and box_is_free(blocks, solid, x, below, z + dz, HALF_WIDTH, HEIGHT):
         dz = _toward_zero(dz, EDGE_STEP)
-    while dx != 0.0 and dz != 0.0 and box_is_free(blocks, x + dx, below, z + dz, HALF_WIDTH, HEIGHT):
+    while dx != 0.0 and dz != 0.0 and box_is_free(blocks, solid, x + dx, below, z + dz, HALF_WIDTH, HEIGHT):
         dx = _toward_zero(dx, EDGE_STEP)
         dz = _toward_zero(dz, EDGE_STEP)
     return dx, dz
@@ -204,9 +208,18 @@ def turn(body: np.ndarray, pitch: float, yaw: float) -> None:
 
 @compiled
 def advance_player(
-    blocks: np.ndarray, body: np.ndarray, forward: float, left: float, jump: bool, sneak: bool, sprint: bool
+    blocks: np.ndarray,
+    solid: np.ndarray,
+    body: np.ndarray,
+    forward: float,
+    left: float,
+    jump: bool,
+    sneak: bool,
+    sprint: bool,
+    gravity: float,
 ) -> int:
-    """Moves a body float64 [BODY] by one tick, in place; `forward` and `left` are -1, 0 or 1.
+    """Moves a body float64 [BODY] by one tick, in place; `forward` and `left` are -1, 0 or 1, `gravity` is
+    times GRAVITY.
 
     Returns LAND and SPLASH bits for what happened.
     """
@@ -247,10 +260,10 @@ def advance_player(
 
     dx, dy, dz = body[VX], body[VY], body[VZ]
     if sneak and on_ground and dy <= 0.0:
-        dx, dz = _stay_on_edge(blocks, body, dx, dz)
+        dx, dz = _stay_on_edge(blocks, solid, body, dx, dz)
         body[VX], body[VZ] = dx, dz
     y_before = body[Y]
-    mx, my, mz = sweep(blocks, body[X], body[Y], body[Z], dx, dy, dz, HALF_WIDTH, HEIGHT)
+    mx, my, mz = sweep(blocks, solid, body[X], body[Y], body[Z], dx, dy, dz, HALF_WIDTH, HEIGHT)
     body[X] += mx
     body[Y] += my
     body[Z] += mz
@@ -271,13 +284,13 @@ def advance_player(
             step_up = y_before + body[VY] + LEAVE_WATER_STEP
             x, z = body[X] + body[VX], body[Z] + body[VZ]
             dry = not box_is_wet(blocks, x, step_up, step_up + HEIGHT, z, HALF_WIDTH)
-            if dry and box_is_free(blocks, x, step_up, z, HALF_WIDTH, HEIGHT):
+            if dry and box_is_free(blocks, solid, x, step_up, z, HALF_WIDTH, HEIGHT):
                 body[VY] = LEAVE_WATER_VELOCITY
     else:
         drag = GROUND_DRAG if on_ground else AIR_DRAG
         body[VX] *= drag
         body[VZ] *= drag
-        body[VY] = (body[VY] - GRAVITY) * VERTICAL_DRAG
+        body[VY] = (body[VY] - GRAVITY * gravity) * VERTICAL_DRAG
 
     happened = 0
     if landed and not on_ground and body[AIR_TICKS] >= LANDING_TICKS and not in_water:
@@ -296,11 +309,11 @@ def advance_player(
     return happened
 
 
-def make_body(x: float, y: float, z: float, yaw: float = 0.0, pitch: float = 0.0) -> np.ndarray:
+def make_body(x: float, y: float, z: float, yaw: float = 0.0, pitch: float = 0.0, gravity: float = 1.0) -> np.ndarray:
     """A body float64 [BODY] at rest, feet at (x, y, z)."""
     body = np.zeros(BODY)
     body[[X, Y, Z, YAW, PITCH, EYE]] = x, y, z, yaw, pitch, EYE_HEIGHT
-    body[VY] = -GRAVITY * VERTICAL_DRAG
+    body[VY] = -GRAVITY * gravity * VERTICAL_DRAG
     body[DRY_TICKS] = SPLASH_TICKS
     return body
 
@@ -324,18 +337,18 @@ FEEL_UP, FEEL_DOWN = 3, 12
 
 
 @compiled
-def feel_ahead(blocks: np.ndarray, body: np.ndarray) -> tuple[bool, float, bool]:
+def feel_ahead(blocks: np.ndarray, solid: np.ndarray, body: np.ndarray) -> tuple[bool, float, bool]:
     """Whether a wall is ahead, by how many metres the ground two blocks ahead lies lower, and whether in water."""
     yaw = math.radians(body[YAW])
     ax, az = -math.sin(yaw), math.cos(yaw)
     x, y, z = body[X], body[Y], body[Z]
-    mx, _, mz = sweep(blocks, x, y, z, ax * FEEL_WALL, 0.0, az * FEEL_WALL, HALF_WIDTH, HEIGHT)
+    mx, _, mz = sweep(blocks, solid, x, y, z, ax * FEEL_WALL, 0.0, az * FEEL_WALL, HALF_WIDTH, HEIGHT)
     blocked = mx * ax + mz * az < 0.5 * FEEL_WALL
     bx, bz = math.floor(x + ax * FEEL_DROP), math.floor(z + az * FEEL_DROP)
     feet = math.floor(y + 0.01)
     water = False
     for level in range(feet + FEEL_UP, feet - FEEL_DOWN, -1):
-        if is_solid(blocks, bx, level, bz):
+        if is_solid(blocks, solid, bx, level, bz):
             return blocked, y - (level + 1.0), water
         if 0 <= level < SIZE_Y and blocks[bx & (SIZE_X - 1), level, bz & (SIZE_Z - 1)] == _WATER:
             water = True

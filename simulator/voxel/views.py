@@ -83,7 +83,7 @@ def record_views(seed: int, count: int, size: tuple[int, int] = (96, 160)) -> di
         hours[i] = rng.uniform(0.24, 0.76) if rng.random() < DAY_SHARE else rng.random()
         there = world.spawn(state, place.x, place.y, place.z, place.yaw, place.pitch)
         there = replace(there, day_time=float(hours[i]), creatures=state.creatures.copy(), cache={})
-        populate(there.blocks, there.heights, there.body, seed + i, there.creatures)
+        populate(there.blocks, SOLID, there.heights, there.body, seed + i, there.creatures)
         view = _view(there)
         wandered = view.creatures.copy()
         wandered[:, 3] = rng.uniform(-180, 180, len(wandered))

@@ -47,6 +47,7 @@ from reverie.simulator.voxel.interact import (
     needs_target,
     work,
 )
+from reverie.simulator.voxel.laws import USUAL, Laws
 from reverie.simulator.voxel.render import Rendered, View, cast, pixel_rays, render
 from reverie.simulator.voxel.spawn import choose_start
 from reverie.simulator.voxel.terrain import column_heights, generate, update_column
@@ -100,21 +101,28 @@ class VoxelState:
 class VoxelWorld:
     """The exact world; see `reverie.simulator.world.World`. Frames are uint8 [h, w, 3] of `size` (h, w).
 
-    `hud` draws the screen layer (hotbar, hand, crosshair, outline of the target) into the frames.
+    `hud` draws the screen layer (hotbar, hand, crosshair, outline of the target) into the frames; `laws` are those of
+    bodies.
     """
 
-    def __init__(self, size: tuple[int, int] = (96, 160), hud: bool = True) -> None:
+    def __init__(self, size: tuple[int, int] = (96, 160), hud: bool = True, laws: Laws = USUAL) -> None:
         height, width = (operator.index(side) for side in size)
         if height <= 0 or width <= 0 or height % 16 or width % 16:
             raise ValueError(f"size {size!r}: height and width must be positive multiples of 16")
         self._size = (height, width)
         self._hud = bool(hud)
+        self._laws = laws
         self._last: tuple[VoxelState, Rendered] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of frames."""
         return self._size
+
+    @property
+    def laws(self) -> Laws:
+        """The laws of bodies."""
+        return self._laws
 
     # -- the protocol ---------------------------------------------------------------------------------------
 
@@ -126,13 +134,13 @@ class VoxelWorld:
         terrain = generate(seed)
         heights = _read_only(column_heights(terrain.blocks))
         start = choose_start(terrain, heights, scene, seed)
-        body = physics.make_body(start.x, start.y, start.z, start.yaw, start.pitch)
+        body = physics.make_body(start.x, start.y, start.z, start.yaw, start.pitch, self._laws.gravity)
         body[physics.ON_GROUND] = 1.0
         blocks = _read_only(terrain.blocks)
         if start.lamps:
             blocks, heights = _changed(blocks, heights, [(cell, BLOCK_ID["lamp"]) for cell in start.lamps])
         creatures = np.zeros((CREATURE_COUNT, COLUMNS))
-        populate(blocks, heights, body, seed, creatures)
+        populate(blocks, self._laws.solid, heights, body, seed, creatures)
         return VoxelState(seed, 0, blocks, heights, body, creatures, IDLE_HANDS, start.day_time, _QUIET)
 
     def step(self, state: VoxelState, action: Action = IDLE) -> VoxelState:
@@ -142,22 +150,26 @@ class VoxelWorld:
         camera = (float(action.camera[0]), float(action.camera[1]))
         physics.turn(body, *camera)
         hit = _hit(blocks, body) if needs_target(action) else None
-        hands, change = work(blocks, body, creatures, state.hands, action, hit)
+        hands, change = work(blocks, self._laws.solid, body, creatures, state.hands, action, hit)
         happened = _QUIET
         if change is not None:
             blocks, heights = _changed(blocks, heights, [(change.cell, change.block)])
             happened = _counted(happened, "dig" if change.event == "dig_log" else change.event)
             if change.event == "dig_log":
                 happened = _counted(happened, "dig_log")
-        advance_creatures(blocks, heights, creatures, body, state.seed, state.tick)
+        advance_creatures(
+            blocks, self._laws.solid, heights, creatures, body, state.seed, state.tick, self._laws.gravity
+        )
         moved = physics.advance_player(
             blocks,
+            self._laws.solid,
             body,
             float(action.forward) - float(action.back),
             float(action.left) - float(action.right),
             bool(action.jump),
             bool(action.sneak),
             bool(action.sprint),
+            self._laws.gravity,
         )
         if moved & physics.LAND:
             happened = _counted(happened, "land")
@@ -192,7 +204,7 @@ class VoxelWorld:
     def senses(self, state: VoxelState) -> Senses:
         """What a scripted player may know: here, all of it."""
         hit = _cached_hit(state)
-        blocked, drop, water = physics.feel_ahead(state.blocks, state.body)
+        blocked, drop, water = physics.feel_ahead(state.blocks, self._laws.solid, state.body)
         return Senses(
             tick=state.tick,
             pitch=float(state.body[physics.PITCH]),
@@ -237,6 +249,8 @@ class VoxelWorld:
     def describe(self) -> dict[str, Any]:
         """JSON enough to build this world again."""
         described: dict[str, Any] = {"world": "voxel", "size": list(self._size)}
+        if self._laws != USUAL:
+            described["laws"] = self._laws.to_dict()
         return described if self._hud else {**described, "hud": False}
 
     def pack(self, state: VoxelState) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -358,11 +372,12 @@ class VoxelWorld:
         self, state: VoxelState, x: float, y: float, z: float, yaw: float = 0.0, pitch: float = 0.0
     ) -> VoxelState:
         """The state with the player standing still at (x, y, z). Raises EditError."""
-        body = physics.make_body(x, y, z, yaw, min(max(pitch, -physics.MAX_PITCH), physics.MAX_PITCH))
+        pitch = min(max(pitch, -physics.MAX_PITCH), physics.MAX_PITCH)
+        body = physics.make_body(x, y, z, yaw, pitch, self._laws.gravity)
         if not _body_is_sane(body):
             raise EditError(f"({x}, {y}, {z}) with yaw {yaw} and pitch {pitch} is no place to stand")
         under = block_at(state.blocks, math.floor(x), math.floor(y - 0.01), math.floor(z))
-        body[physics.ON_GROUND] = float(physics.SOLID[under])
+        body[physics.ON_GROUND] = float(self._laws.solid[under])
         return replace(state, body=body, hands=replace(IDLE_HANDS, slot=state.hands.slot), cache={})
 
     def target(self, state: VoxelState) -> Hit | None:

@@ -1,0 +1,1 @@
+"""Learned motion of the body, the hands and the entities."""
