@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numba
 from numba import njit
@@ -106,7 +106,7 @@ class _Locator(caching._CacheLocator):
 
 
 class _Place(caching.CompileResultCacheImpl):
-    _locator_classes: ClassVar[Any] = [_Locator]
+    _locator_classes = [_Locator]  # type: ignore[list-item]  # noqa: RUF012
 
 
 class _CheckedFile(caching.IndexDataCacheFile):

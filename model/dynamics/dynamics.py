@@ -131,7 +131,7 @@ class Dynamics:
         owners = np.repeat(np.arange(n), [len(one.herd) for one in actors])
         herd = np.concatenate([one.herd for one in actors])
         grounds = _grounds(cells, body[:, :3], at.WINDOW_LOW, at.WINDOW_SHAPE)
-        pastures = _grounds([cells[i] for i in owners], herd[:, :3], at.ENTITY_LOW, at.ENTITY_SHAPE)
+        pastures = _grounds([cells[int(i)] for i in owners], herd[:, :3], at.ENTITY_LOW, at.ENTITY_SHAPE)
 
         hands, writes, hand_logits = self._work(actors, body, herd, owners, grounds, inputs, seeds, ticks)
         for i, changed in enumerate(writes):

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from reverie.model.cells import HEIGHT, UNKNOWN
+from reverie.model.compiled import compiled
 from reverie.model.dynamics.layout import COLUMNS, LEVELS
 
 EPSILON = 1e-7
@@ -40,7 +41,7 @@ def _clip(near, far, cell, move):
     return move
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sweep(cells, low, place, move, half, height, solid, empty, moved, hits):
     """How far boxes go before solid cells stop them, one axis after the other in the order y, x, z.
 
@@ -104,7 +105,7 @@ def _shortened(coordinate, move, half):
     return max(move, edge + 2.0 * EPSILON - coordinate) if edge + 2.0 * EPSILON < coordinate else 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def stay_on_edge(cells, low, place, move, half, solid, empty, out):
     """Moves that end over something: `move` float64 [n, 3] shortened in x and z so that there is a solid cell under the
     box afterwards, as it is written to `out`. Moves that need no shortening stay as they are."""
@@ -123,7 +124,7 @@ def stay_on_edge(cells, low, place, move, half, solid, empty, out):
         out[i, 0], out[i, 1], out[i, 2] = dx, move[i, 1], dz
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def levels(cells, low, place, half, first, margin, empty, tokens, fraction):
     """The cells over, under and beside which boxes stand.
 
@@ -150,7 +151,7 @@ def levels(cells, low, place, half, first, margin, empty, tokens, fraction):
                 column += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def aim(cells, low, eye, look, reach, targetable, empty, cell, normal, distance, tokens):
     """The cell that a ray from each `eye` float64 [n, 3] along `look` float64 [n, 3] (unit) first meets within `reach`.
 
@@ -204,7 +205,7 @@ def aim(cells, low, eye, look, reach, targetable, empty, cell, normal, distance,
         cell[i, 0], cell[i, 1], cell[i, 2] = cx, cy, cz
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def linear(x, weight, bias, rectify, out):
     """`out` float32 [n, o] = x [n, k] @ weight [k, o] + bias, then rectified if asked for.
 
@@ -225,7 +226,7 @@ def linear(x, weight, bias, rectify, out):
                 row[j] = max(row[j], np.float32(0.0))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pool(tokens, table, out, offset):
     """Writes the greatest of each number of `table` float32 [256, e] over the columns of `tokens` uint8 [n, l, c] into
     `out` float32 [n, ...], level by level from `offset` on."""
@@ -240,7 +241,7 @@ def pool(tokens, table, out, offset):
                 out[i, start + j] = greatest
 
 
-@njit(cache=True)
+@compiled
 def find_overlaps(cells, low, place, inside, beside):
     """Counts int64 [256]: tokens that the middle axis of a body was in, and tokens of cells beside and under it."""
     for i in range(place.shape[0]):
@@ -254,7 +255,7 @@ def find_overlaps(cells, low, place, inside, beside):
             beside[_token(cells, low, i, x + dx, middle, z + dz, UNKNOWN)] += 1
 
 
-@njit(cache=True)
+@compiled
 def find_gaps(cells, low, place, solid, beside, above):
     """Distances of bodies' middles to solid cells next to theirs, and of their feet to the first one above them.
 
@@ -279,7 +280,7 @@ def find_gaps(cells, low, place, solid, beside, above):
                 break
 
 
-@njit(cache=True)
+@compiled
 def find_rays(cells, low, eye, look, reach, found, passed, ended):
     """Counts int64 [256]: tokens that rays of length `reach` float32 [n] went through, and those that stopped them."""
     for i in range(eye.shape[0]):

@@ -175,7 +175,8 @@ def feel(
     before = place + np.stack([-sin * reach, np.zeros(n), cos * reach], 1)
     here = see(facts, grounds, place, boxes.half, at.BODY_LEVELS_FROM)
     ahead = see(facts, grounds, before, np.full(n, 2 * EPSILON), at.AHEAD_LEVELS_FROM)
-    return Felt((grounded.hits[:, 1] < 0) & (grounded.moved[:, 1] > -1e-3), blocked, here, ahead)
+    held = (grounded.hits[:, 1] < 0) & (grounded.moved[:, 1] > -1e-3)
+    return Felt(np.asarray(held), np.asarray(blocked), here, ahead)
 
 
 def put(grounds: Grounds, index: int, cell: Cell, token: int) -> None:

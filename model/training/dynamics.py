@@ -429,7 +429,7 @@ class DynamicsPart:
         level = torch.where(beside[:, None], torch.zeros_like(walk.forward), sideways[0] + sideways[1])
         up = walk.up - truth[:, 2:]
         up = torch.where(_tensor(behind[:, 1])[:, None], (up + MARGIN).clamp(min=0), up)
-        spread = self.network.spread.clamp(min=SMALLEST_SPREAD)  # type: ignore[union-attr]
+        spread = self.network.spread.clamp(min=SMALLEST_SPREAD)  # type: ignore[union-attr, operator]
         error = (level + up**2) / (2 * torch.exp(2 * spread))
         walked = -torch.logsumexp(walk.modes.log_softmax(1) - error.clamp(max=60.0) - 3 * spread, 1)
         return {"turn": turned, "walk": 0.1 * walked.mean()}

@@ -144,11 +144,11 @@ def find_facts(walks: Walks) -> Facts:
 
     boxes = _entity_boxes(walks, table)
     standing = walks.body[:, RECORDED_BODY.index("ON_GROUND")] > 0
-    eye, fall = (float(np.median(walks.body[standing, entry])) for entry in (EYE, VY))
+    eye_height, fall = (float(np.median(walks.body[standing, entry])) for entry in (EYE, VY))
     empty = int(inside[:n].argmax())
     return Facts(
         names=walks.names, events=walks.event_names, solid=tuple(map(bool, solid)),
-        targetable=tuple(map(bool, targetable)), empty=empty, reach=reach, half=half, height=height, eye=eye, fall=fall,
+        targetable=tuple(map(bool, targetable)), empty=empty, reach=reach, half=half, height=height, eye=eye_height, fall=fall,
         boxes=boxes,
     )  # fmt: skip
 

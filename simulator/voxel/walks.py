@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -179,7 +180,8 @@ class Scrambler:
             self._keys = {str(key): bool(rng.random() < 0.8) for key in chosen}
         if self._left:
             self._left -= 1
-            action = replace(action, **self._keys)
+            keys: Any = self._keys
+            action = replace(action, **keys)
         if rng.random() < PICK_PROBABILITY:
             action = replace(action, pickItem=True)
         elif rng.random() < PICK_PROBABILITY:
