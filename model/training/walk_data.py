@@ -148,8 +148,8 @@ def find_facts(walks: Walks) -> Facts:
     empty = int(inside[:n].argmax())
     return Facts(
         names=walks.names, events=walks.event_names, solid=tuple(map(bool, solid)),
-        targetable=tuple(map(bool, targetable)), empty=empty, reach=reach, half=half, height=height, eye=eye_height, fall=fall,
-        boxes=boxes,
+        targetable=tuple(map(bool, targetable)), empty=empty, reach=reach, half=half, height=height, eye=eye_height,
+        fall=fall, boxes=boxes,
     )  # fmt: skip
 
 
