@@ -287,3 +287,13 @@ def test_metrics() -> None:
     assert metrics.frechet_ratio(other, one, other).value == pytest.approx(1.0)
     nearer = metrics.frechet_ratio(0.7 * one + 0.3 * other, one, other).value
     assert 0.0 < nearer < 1.0
+
+
+def test_the_edge_of_what_is_not_judged_is_no_detail() -> None:
+    frame = np.full((*SIZE, 3), 90, np.uint8)
+    hidden = np.zeros(SIZE, bool)
+    hidden[30:40, 20:60] = True
+    frame[hidden] = 255
+    assert metrics.laplacian_energy(frame) > 0
+    assert metrics.laplacian_energy(frame, ~hidden) == 0
+    assert metrics.contrast(frame, ~hidden) == 0

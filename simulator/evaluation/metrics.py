@@ -43,11 +43,21 @@ def mean_change(after: np.ndarray, before: np.ndarray, region: np.ndarray | None
 
 
 def laplacian_energy(frames: np.ndarray, region: np.ndarray | None = None) -> np.ndarray:
-    """Mean square of the brightness's Laplacian (four neighbours), float64 [...]: how much fine detail there is."""
+    """Mean square of the brightness's Laplacian (four neighbours), float64 [...]: how much fine detail there is.
+
+    Only pixels count whose neighbours are in the region too, so that the edge of what is not judged is no detail.
+    """
     x = brightness(frames)
-    inner = x[..., 1:-1, 1:-1]
-    around = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
-    return _mean_over(np.square(around - 4 * inner), None if region is None else region[..., 1:-1, 1:-1])
+    energy = np.square(_around(x) - 4 * x[..., 1:-1, 1:-1])
+    if region is None:
+        return _mean_over(energy, None)
+    whole = region[..., 1:-1, 1:-1] & (_around(region.astype(np.int64)) == 4)
+    return _mean_over(energy, whole)
+
+
+def _around(x: np.ndarray) -> np.ndarray:
+    """[..., h - 2, w - 2]: the sum of the four neighbours."""
+    return x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
 
 
 def contrast(frames: np.ndarray, region: np.ndarray | None = None) -> np.ndarray:
