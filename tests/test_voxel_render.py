@@ -349,9 +349,13 @@ def test_cracks_change_their_block_only(flat):
 
 def test_the_target_is_outlined_across_the_seam(flat):
     view = View((-0.5, 21.62, -0.5), pitch=60)
-    bare = picture(flat, view)
-    marked = picture(flat, replace(view, target=(255, 19, 256)))
+    aimed = replace(view, target=(255, 19, 256))
+    heights = column_heights(flat)
+    bare = render(flat, heights, view, SIZE)
+    marked = render(flat, heights, aimed, SIZE)
     assert (bare.frame != marked.frame).any(-1).sum() > 20
+    without = render(flat, heights, aimed, SIZE, hud=False)  # the outline belongs to the screen layer
+    assert np.array_equal(without.frame, render(flat, heights, view, SIZE, hud=False).frame)
 
 
 def test_the_hours_and_roofs_and_lamps(flat):
