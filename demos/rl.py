@@ -18,6 +18,7 @@ from reverie.demos.cli import EXIT_ERROR, EXIT_INTERRUPTED, Parser, add_engine, 
 from reverie.env.episode import KEEP_STARTS
 from reverie.env.tasks import TASKS, make_task
 from reverie.model.errors import ReverieError
+from reverie.simulator.outputs import writable_folder
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
@@ -264,6 +265,8 @@ def run(arguments: Sequence[str] | None = None) -> Mapping[str, Any]:
     asked = build_parser().parse_args(arguments)
     engine = Engine(asked.model, asked.backend, asked.device)
     if asked.command == "train":
+        if asked.out is not None:
+            writable_folder(asked.out)
         config = AgentConfig(
             env=asked.env,
             task=asked.task,
