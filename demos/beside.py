@@ -24,6 +24,7 @@ import numpy as np
 from reverie.demos.cli import share, whole
 from reverie.model.errors import ReverieError
 from reverie.simulator.action import Action
+from reverie.simulator.clip_names import recordings
 from reverie.simulator.dream import DreamWorld
 from reverie.simulator.judge import metrics, truth
 from reverie.simulator.judge.dreaming import dream_runs, open_dreams
@@ -32,6 +33,7 @@ from reverie.simulator.judge.figures import bar, rounded
 from reverie.simulator.judge.recorded import recorded_runs
 from reverie.simulator.judge.sheet import Strip, write_sheet
 from reverie.simulator.judge.truth import TrueRun
+from reverie.simulator.outputs import apart, writable_file, writable_picture
 from reverie.simulator.video import VideoWriter
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 from reverie.simulator.world import TICKS_PER_SECOND
@@ -110,6 +112,19 @@ def film(path: Path, true: np.ndarray, seen: np.ndarray) -> None:
     writer.close()
 
 
+def check_outputs(options: argparse.Namespace) -> None:
+    """Raises ReverieError where the sheet or the film cannot be written, or would replace a recording."""
+    outputs = [path for path in (options.sheet, options.film) if path is not None]
+    if options.sheet:
+        writable_picture(options.sheet)
+    if options.film:
+        if options.film.suffix.lower() != ".mp4":
+            raise ReverieError(f"{options.film}: films are written as .mp4")
+        writable_file(options.film)
+    if options.data:
+        apart(outputs, dict.fromkeys(recordings(Path(options.data)), "a recording to look at"))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints one line of JSON. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--film", type=Path, metavar="MP4")
     options = parser.parse_args(arguments)
     try:
+        check_outputs(options)
         world = DreamWorld.load(options.model)
         runs = true_ways(options, context_of(world.config), world.size)
         with bar("dreaming", sum(len(run.start) + len(run.actions) for run in runs), "frame") as progress:

@@ -17,6 +17,7 @@ import numpy as np
 from reverie.demos.scripts import answered
 from reverie.simulator import Action, DreamWorld, Simulator
 from reverie.simulator.edits import Stroke, paint
+from reverie.simulator.outputs import writable_picture
 
 SQUARE = (64, 30, 24)
 """Left, top and side of the painted square, for frames of 160x96 pixels."""
@@ -85,6 +86,7 @@ def main() -> int:
     from PIL import Image
 
     def draw() -> dict[str, Any]:
+        writable_picture(options.out)
         picture, figures = run(DreamWorld.load(options.model), options.scene, options.seed)
         Image.fromarray(picture).save(options.out)
         rounded = {name: None if value != value else round(value, 3) for name, value in figures.items()}

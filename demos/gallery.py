@@ -13,6 +13,7 @@ import numpy as np
 
 from reverie.demos.scripts import answered
 from reverie.simulator import Action, DreamWorld, Simulator
+from reverie.simulator.outputs import writable_picture
 
 SCENES: tuple[str, ...] = ("plains", "forest", "desert", "snow", "village", "lake")
 SHOWN_TICKS: tuple[int, ...] = (0, 5, 10, 20, 40, 80)
@@ -42,6 +43,7 @@ def main() -> int:
     from PIL import Image
 
     def draw() -> None:
+        writable_picture(options.out)
         world = DreamWorld.load(options.model)
         Image.fromarray(np.concatenate([strip(world, scene) for scene in SCENES])).save(options.out, optimize=True)
 

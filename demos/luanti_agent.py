@@ -31,6 +31,7 @@ from reverie.simulator.action import Action
 from reverie.simulator.clip_lines import BUTTON_OF_KEY, DEGREES_PER_PIXEL
 from reverie.simulator.clip_rows import clip_events
 from reverie.simulator.clips import Clip
+from reverie.simulator.outputs import writable_folder
 from reverie.simulator.world import EVENTS
 
 SIZE = (96, 160)
@@ -85,6 +86,7 @@ def deeds(path: Path) -> dict[str, float]:
 
 def run(agent_folder: Path, out: Path, ticks: int, seed: int) -> dict[str, Any]:
     """The deeds of the agent and of a random player. Raises ReverieError."""
+    writable_folder(out)
     config = load_config(agent_folder)
     agent = load_agent(agent_folder, config, "voxel", Engine())
     codec = make_codec(config.action_space)

@@ -19,6 +19,7 @@ from reverie.env.episode import KEEP_STARTS
 from reverie.env.tasks import TASKS, make_task
 from reverie.model.errors import ReverieError
 from reverie.model.startup import require
+from reverie.simulator.outputs import writable_folder
 
 if TYPE_CHECKING:
     from stable_baselines3 import PPO
@@ -265,6 +266,8 @@ def run(arguments: Sequence[str] | None = None) -> Mapping[str, Any]:
     require("rl", asked.command)
     engine = Engine(asked.model, asked.backend, asked.device)
     if asked.command == "train":
+        if asked.out is not None:
+            writable_folder(asked.out)
         config = AgentConfig(
             env=asked.env,
             task=asked.task,

@@ -12,6 +12,7 @@ from pathlib import Path
 from reverie.simulator.errors import OutputError
 
 AnyPath = str | os.PathLike[str]
+WRITTEN_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def writable_folder(path: AnyPath) -> None:
@@ -37,6 +38,14 @@ def writable_file(path: AnyPath) -> None:
     writable_folder(path.absolute().parent)
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path}: cannot be written")
+
+
+def writable_picture(path: AnyPath) -> None:
+    """`writable_file`, for what is written as a picture. Raises OutputError, also for a suffix of no picture."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in WRITTEN_PICTURES:
+        raise OutputError(f"{path}: pictures are written as one of {', '.join(WRITTEN_PICTURES)}, not {suffix!r}")
+    writable_file(path)
 
 
 def apart(outputs: Iterable[AnyPath], inputs: Mapping[AnyPath, str]) -> None:

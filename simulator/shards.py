@@ -161,7 +161,11 @@ def write_shards(
     plan = plan or ShardPlan()
     began = time.perf_counter()
     discard_others(out, lambda folder, meta: not folder.is_symlink() and not _of_clip(meta))
-    todo = [index for index in range(count) if not _is_played(out / f"{index:05d}", index, seed, plan)]
+    there = {meta.parent.name for meta in out.glob(f"*/{META}")}
+    names = [f"{index:05d}" for index in range(count)]
+    todo = [
+        index for index, name in enumerate(names) if name not in there or not _is_played(out / name, index, seed, plan)
+    ]
     done = count - len(todo)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:

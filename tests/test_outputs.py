@@ -17,7 +17,7 @@ from reverie.model.errors import ModelError, ReverieError
 from reverie.model.weights import save_model
 from reverie.simulator import outputs
 from reverie.simulator.errors import OutputError
-from reverie.simulator.outputs import apart, writable_file, writable_folder
+from reverie.simulator.outputs import apart, writable_file, writable_folder, writable_picture
 
 
 @pytest.fixture
@@ -138,6 +138,32 @@ def test_folders_and_files_that_can_be_written(place: Path, monkeypatch: pytest.
     with pytest.raises(OutputError, match="cannot be written"):
         writable_file("picture.png")
     assert not Path("new").exists() and not Path("sub/new").exists()
+
+
+def test_pictures_and_films_of_other_commands_are_looked_at_first(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from reverie.demos import beside, edit_scene, gallery, rl
+    from reverie.simulator.dream import DreamWorld
+
+    for bad in ("a.txt", "a", "picture.png/x.png", "sub"):
+        with pytest.raises(OutputError):
+            writable_picture(bad)
+    writable_picture("picture.png")
+    monkeypatch.setattr(DreamWorld, "load", lambda *rest: pytest.fail("work was begun"))
+    before = snapshot(place)
+    for options in (
+        ("--sheet", "a.txt"),
+        ("--film", "a.avi"),
+        ("--film", "sub"),
+        ("--film", "soft.mp4", "--data", "."),
+    ):
+        assert beside.main(options) == 2
+    for main in (edit_scene.main, gallery.main):
+        monkeypatch.setattr(sys, "argv", ["demo", "--out", "picture.png/x.png"])
+        assert main() == 2
+    assert rl.main(["train", "--out", "picture.png"]) == 2
+    assert "Traceback" not in capsys.readouterr().err and snapshot(place) == before
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to become somebody else")
