@@ -35,7 +35,7 @@ from reverie.model.weights import STUDENT, TEACHER, save_model
 from reverie.model.world_model import WorldModel
 from reverie.simulator.shards import ShardPlan, write_shard
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 CONFIG = preset("test")
 PLAN = ShardPlan(size=CONFIG.size, rows=160, episode=(60, 80), edit_every=60.0)
 
@@ -88,7 +88,6 @@ def test_shortcut_steps_lie_on_their_grid() -> None:
     assert torch.equal(level / size, (level / size).round()) and (level + size <= 1).all()
 
 
-@pytest.mark.slow
 def test_losses_of_students_fall(shards: Path) -> None:
     torch.manual_seed(0)
     batch, start = batch_of(shards), WorldModel(CONFIG)
@@ -162,7 +161,6 @@ def test_critic_is_quiet_at_first_and_pulls_as_told(shards: Path, monkeypatch: p
     assert all(weight.grad is not None for weight in model.head.parameters())
 
 
-@pytest.mark.slow
 def test_critic_goes_on_where_training_does(
     shards: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +192,6 @@ def test_critic_is_not_heard_where_recordings_are_short(shards: Path, monkeypatc
     assert spent[0] == spent[1]
 
 
-@pytest.mark.slow
 def test_long_dreams_go_on_from_themselves(shards: Path) -> None:
     torch.manual_seed(0)
     model, found = WorldModel(CONFIG), ShardSet([shards], CONFIG)
@@ -243,7 +240,6 @@ def test_a_power_law_is_found_again() -> None:
     assert scaling.frontier(curves, "loss") == [(1.0, 3.0), (4.0, 2.0)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("study", sorted(ablate.STUDIES))
 def test_a_study_fills_its_page(
     study: str, shards: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys

@@ -107,6 +107,7 @@ def test_every_backend_has_a_tolerance_and_an_option() -> None:
     assert set(EXPORTS) < set(weights.BACKENDS)
 
 
+@pytest.mark.slow
 def test_eight_bits_are_used_and_named(folder: Path) -> None:
     import onnx
 
@@ -117,6 +118,7 @@ def test_eight_bits_are_used_and_named(folder: Path) -> None:
     assert open_backend(folder, "torch-bf16", "cpu").name == "torch-cpu-bf16"
 
 
+@pytest.mark.slow
 def test_a_folder_without_eight_bits_says_so(folder: Path, tmp_path: Path) -> None:
     save_model(tmp_path, CONFIG, load_model(folder).state_dict())
     with pytest.raises(ModelError, match=r"step\.int8\.onnx"):
@@ -136,6 +138,7 @@ def test_beside_its_weights_an_export_borrows_them_and_elsewhere_it_is_whole(
     assert all(np.array_equal(beside[output], alone[output]) for output in OUTPUTS)
 
 
+@pytest.mark.slow
 def test_slow_patterns_are_gone_and_nodes_tell_their_module(folder: Path) -> None:
     import onnx
 
@@ -149,6 +152,7 @@ def test_slow_patterns_are_gone_and_nodes_tell_their_module(folder: Path) -> Non
     assert [node.op_type for node in graph.node].count("Softmax") == CONFIG.depth + len(CONFIG.memory_layers)
 
 
+@pytest.mark.slow
 def test_bound_inputs_follow_the_arrays(folder: Path) -> None:
     backend, plain = made(folder, "onnx-bound"), made(folder, "onnx")
     inputs = example_inputs(CONFIG, 1)
@@ -159,6 +163,7 @@ def test_bound_inputs_follow_the_arrays(folder: Path) -> None:
             assert np.array_equal(backend.run(given)[output], expected), output
 
 
+@pytest.mark.slow
 def test_static_memory_is_kept_for_a_few_sizes_alone(folder: Path) -> None:
     backend = TorchBackend(load_model(folder), static=True)
     plain = TorchBackend(load_model(folder))

@@ -144,6 +144,7 @@ def test_voxel_vector_env_equals_single_ones(mode: str) -> None:
     ours.close()
 
 
+@pytest.mark.slow
 def test_dreams_in_a_batch_are_the_dreams_alone(tiny_dream: dict[str, Any]) -> None:
     alone = [DreamEnv(**tiny_dream) for _ in range(3)]
     envs = DreamVectorEnv(3, **tiny_dream)
@@ -165,6 +166,7 @@ def test_dreams_in_a_batch_are_the_dreams_alone(tiny_dream: dict[str, Any]) -> N
     assert len({frame.tobytes() for frame in frames}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", IDS)
 def test_make_vec_builds_ours(kind: str, settings: Callable[[str], dict[str, Any]]) -> None:
     with warnings.catch_warnings():
@@ -274,6 +276,7 @@ def test_ppo_runs_in_the_voxel_world(agents: Path, capsys: pytest.CaptureFixture
     assert error.startswith("error: the agent in") and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_ppo_runs_in_a_dream(
     agents: Path, tiny_dream: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_the_truth_is_perfect(table: Table) -> None:
         assert got[f"copy_probe_{name}"] < 1, "a picture that never changes passes no probe"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_a_corruption_is_noticed(table: Table, corruption: str) -> None:
     for key in SHOULD_NOTICE[corruption]:
@@ -115,6 +116,7 @@ def test_a_corruption_is_noticed(table: Table, corruption: str) -> None:
     assert not [pair for pair in table.missed() if pair[0] == corruption]
 
 
+@pytest.mark.slow
 def test_corruptions_leave_their_own_trace(table: Table) -> None:
     frozen, noisy, blurred = (table.corrupted[name] for name in ("frozen frames", "noise", "blurred frames"))
     for horizon in (1, 8, 32):
@@ -127,6 +129,7 @@ def test_corruptions_leave_their_own_trace(table: Table) -> None:
     assert len(rows) == 2 + len(keys.figures(table.truth)) and not any("elsewhere" in row for row in rows)
 
 
+@pytest.mark.slow
 def test_a_deaf_world_and_one_that_takes_no_edits_are_seen(true: Truth, table: Table, tmp_path: Path) -> None:
     few = replace(true, revisits={1: true.revisits[1]}, probes={})
     deaf, stubborn = judge(Deaf(true), few, tmp_path)[0], judge(Stubborn(true), few, tmp_path)[0]
@@ -137,6 +140,7 @@ def test_a_deaf_world_and_one_that_takes_no_edits_are_seen(true: Truth, table: T
     assert stubborn["edit_gain"] < -20
 
 
+@pytest.mark.slow
 def test_every_figure_has_a_meaning(table: Table) -> None:
     names = [key.name for key in keys.figures(table.truth)]
     assert {f"probe_{name}" for name in PROBES} <= set(names)
@@ -144,6 +148,7 @@ def test_every_figure_has_a_meaning(table: Table) -> None:
     assert set(DECIDING) <= set(names)
 
 
+@pytest.mark.slow
 def test_runs_follow_from_the_seed(true: Truth) -> None:
     again = voxel_truth(Amounts(2, 1, 1, 1, 1), SEED, CONTEXT, SIZE)
     for first, second in zip(true.played, again.played):
@@ -162,6 +167,7 @@ def test_a_revisit_turns_all_the_way_back() -> None:
         assert len(yaws) == 2 * truth.TURN_TICKS + 20 * seconds
 
 
+@pytest.mark.slow
 def test_recorded_runs(true: Truth, tmp_path: Path) -> None:
     world = VoxelWorld(SIZE)
     state, player, _ = truth.arrive(world, SEED)
@@ -360,6 +366,7 @@ class Grainy(TrueDreamer):
         return np.clip(frame * 0.4 + 76.5 + noise, 0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_the_judge_finds_a_planted_difference(true: Truth, tmp_path: Path) -> None:
     few = replace(true, idle=true.idle[:1], revisits={}, edits=[], probes={})
 
@@ -403,6 +410,7 @@ def test_evaluate_refuses_worlds_of_training() -> None:
         evaluate("tiny", seed=3)
 
 
+@pytest.mark.slow
 def test_true_and_dreamed_frames_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import torch
     from PIL import Image

@@ -420,6 +420,7 @@ def test_weights_come_back_as_they_were_rounded(folder) -> None:
         assert torch.equal(loaded[name], weight.half().float()), name
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_refused_in_one_line(folder, tmp_path) -> None:
     for name in ("config.json", STUDENT):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
@@ -444,6 +445,7 @@ def test_damaged_weights_are_refused_in_one_line(folder, tmp_path) -> None:
         open_backend(tmp_path, "onnx")
 
 
+@pytest.mark.slow
 def test_the_fingerprint_names_the_weights(folder, tmp_path) -> None:
     save_model(tmp_path, CONFIG, noisy_model(seed=1).state_dict())
     assert fingerprint(folder) == fingerprint(folder)
@@ -467,6 +469,7 @@ def test_weights_that_lack_the_newest_inputs_still_load(tmp_path, name, new) -> 
         load_model(tmp_path / "wrong")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 3])
 def test_onnx_runtime_agrees_with_torch(folder, batch) -> None:
     inputs = example_inputs(CONFIG, batch, seed=batch)
@@ -480,6 +483,7 @@ def test_onnx_runtime_agrees_with_torch(folder, batch) -> None:
         assert wrong.mean() < 0.002 if name in ("clean", "frame") else not wrong.any(), name
 
 
+@pytest.mark.slow
 def test_both_backends_dream_the_same_32_frames(folder) -> None:
     """Each from the same state: a model of random weights is chaotic, and would tear two rollouts apart by itself."""
     from reverie.simulator.action import Action

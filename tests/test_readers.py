@@ -26,6 +26,8 @@ from reverie.simulator.record import record
 from reverie.simulator.shards import ShardPlan, write_shard
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 
+pytestmark = pytest.mark.slow
+
 CLIPS = 8
 F1_BAR, CAMERA_BAR, FEATS_BAR = 0.6, 0.5, 0.85
 """Lower than the shipped readers' own figures, because the clips are few."""
@@ -130,7 +132,6 @@ def test_a_lesson_is_what_the_recording_was(tmp_path: Path) -> None:
         load_lesson(tmp_path)
 
 
-@pytest.mark.slow
 def test_readers_are_trained_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     count_steps(monkeypatch, 0.1)
     plan = ShardPlan(size=(96, 160), rows=120, episode=(110, 112))
@@ -168,7 +169,6 @@ def test_places_and_events_tell_what_keys_of_a_recording_did() -> None:
     assert columns["use"] == [0, 0, 1, 0, 0] and columns["attack"] == [1, 1, 1, 1, 0]
 
 
-@pytest.mark.slow
 def test_readers_of_another_game_learn_from_its_recordings(
     tmp_path: Path, readers: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +218,6 @@ def test_a_part_of_a_piece_is_as_long_everywhere(readers: Readers) -> None:
     assert torch.equal(part.seen.hand, seen.hand[:, low : low + t + 1])
 
 
-@pytest.mark.slow
 def test_depth_and_pitch_are_seen(readers: Readers) -> None:
     world = VoxelWorld()
     states = [truth.arrive(world, HELD_OUT_SEED + seed)[0] for seed in range(CLIPS)]
@@ -267,14 +266,12 @@ def test_shipped_readers_are_small_and_have_a_card() -> None:
     assert "python -m reverie.demos.readers" in (SHIPPED / "CARD.md").read_text("utf-8")
 
 
-@pytest.mark.slow
 def test_shipped_readers_read_true_clips(readers: Readers) -> None:
     report = scored(readers, clips()[0])
     assert report["action_f1"] > F1_BAR
     assert report["camera_deg"] < CAMERA_BAR
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_corrupted_actions_are_noticed(readers: Readers, name: str) -> None:
     """The table of corruptions, for the keys that are read from frames: both fall, whatever is wrong."""
@@ -285,7 +282,6 @@ def test_corrupted_actions_are_noticed(readers: Readers, name: str) -> None:
     assert bad["action_f1"] < good["action_f1"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "most"), [("blurred", 0.1), ("noise", 0.3)])
 def test_corrupted_frames_are_far_from_true_ones(readers: Readers, name: str, most: float) -> None:
     frames, _, _ = clips()
@@ -302,7 +298,6 @@ def feat_clips() -> list[feats.FeatRun]:
     return feats.feat_runs(VoxelWorld(), HELD_OUT_SEED + 40_000, 2, 1, lambda count: None)
 
 
-@pytest.mark.slow
 def test_feats_are_balanced_and_end_as_they_should() -> None:
     runs = feat_clips()
     assert len(runs) == 2 * len(feats.FEATS) == 32

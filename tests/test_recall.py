@@ -140,6 +140,7 @@ def picture(seed: int) -> np.ndarray:
     return np.kron(np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
 
 
+@pytest.mark.slow
 def test_a_dream_that_turns_away_and_back_finds_what_was_there() -> None:
     world = dream_world()
     start = picture(0)
@@ -154,6 +155,7 @@ def test_a_dream_that_turns_away_and_back_finds_what_was_there() -> None:
     assert back < 0.5 * away
 
 
+@pytest.mark.slow
 def test_an_edit_outlives_a_look_elsewhere_and_ends_older_views() -> None:
     world = dream_world()
     state = world.start(picture(0), 0)
@@ -172,6 +174,7 @@ def test_an_edit_outlives_a_look_elsewhere_and_ends_older_views() -> None:
     assert (whole.kept_ages >= 0).sum() == 1
 
 
+@pytest.mark.slow
 def test_kept_views_are_saved_and_checked() -> None:
     world = dream_world()
     state = world.start(picture(0), 0)

@@ -258,6 +258,7 @@ def test_what_does_not_fit_is_refused(changed: dict[str, Any]) -> None:
         make_players(**changed)
 
 
+@pytest.mark.slow
 def test_wrappers_and_algorithms_take_it() -> None:
     from stable_baselines3 import PPO
     from stable_baselines3.common.evaluation import evaluate_policy

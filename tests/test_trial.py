@@ -23,6 +23,8 @@ from reverie.model.training.shards import ShardWriter
 from reverie.model.weights import save_model
 from reverie.model.world_model import FIRST_DEPTH, Context, WorldModel, causal_ages
 
+pytestmark = pytest.mark.slow
+
 CONFIG = preset("test")
 HEIGHT, WIDTH = CONFIG.size
 ROWS, COLUMNS = HEIGHT // CONFIG.patch, WIDTH // CONFIG.patch
@@ -63,7 +65,6 @@ def test_latents_are_bounded_and_sixteen_times_smaller() -> None:
     assert again.shape == frames.shape and again.dtype == torch.uint8
 
 
-@pytest.mark.slow
 def test_tokenizer_learns_a_picture() -> None:
     torch.manual_seed(0)
     tokenizer = Tokenizer(widths=(16, 16, 32))
@@ -116,7 +117,6 @@ def test_each_depth_comes_from_the_token_it_lies_in() -> None:
     assert depth[:side].sum() == 0 and depth[side:, : 2 * side].sum() == 0
 
 
-@pytest.mark.slow
 def test_rollout_of_the_pixels_dreams_latents(shards: Path) -> None:
     torch.manual_seed(0)
     arm = trial.Arm(LatentModel(CONFIG).eval(), Tokenizer().eval())
@@ -144,7 +144,6 @@ def test_measures_of_known_frames() -> None:
     assert heldout.laplacian_energy(point) == pytest.approx((16 + 4) / 9)
 
 
-@pytest.mark.slow
 def test_two_second_trial(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--data", str(shards), "--held", str(shards), "--out", str(tmp_path)]
     assert trial.main([*where, "--preset", "test", "--minutes", "0.0167", "--windows", "2"]) == 0
@@ -165,7 +164,6 @@ def test_trial_without_shards_is_refused_in_one_line(tmp_path: Path, capsys: pyt
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_truth_is_put_in_tick_by_tick(shards: Path) -> None:
     torch.manual_seed(0)
     model = WorldModel(CONFIG).eval()
@@ -189,7 +187,6 @@ def test_truth_is_put_in_tick_by_tick(shards: Path) -> None:
     assert not said[-1][0].any(), "the hooks are gone"
 
 
-@pytest.mark.slow
 def test_where_errors_are_adds_up(shards: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_model(tmp_path, CONFIG, WorldModel(CONFIG).state_dict())

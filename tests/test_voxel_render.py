@@ -212,6 +212,7 @@ def test_edges_show_both_sides_by_their_shares(flat):
     assert np.mean(smooth) < 0.6 * np.mean(single)
 
 
+@pytest.mark.slow
 def test_what_lies_in_between_moves_smoothly(flat):
     """Turned by half a pixel, a picture is about the mean of both; with one ray a pixel it would be either."""
     flat[120:137, 20:23, 136] = BLOCK_ID["bricks"]
@@ -221,6 +222,7 @@ def test_what_lies_in_between_moves_smoothly(flat):
     assert abs(middle - (first + last) / 2).mean() < 0.35 * abs(last - first).mean()
 
 
+@pytest.mark.slow
 def test_the_world_repeats(land):
     terrain, heights = land
     view = replace(views(heights, 1)[0], creatures=np.zeros((0, 6), np.float32))

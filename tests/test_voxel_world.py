@@ -216,6 +216,7 @@ def test_use_places_the_held_block_and_repeats_every_four_ticks(world):
     assert state.hands.slot == 3
 
 
+@pytest.mark.slow
 def test_blocks_are_not_placed_into_bodies(world):
     state = flattened(world, world.start(None, 1))
     state = world.step(state, Action(camera=(45.0, 0.0)))
