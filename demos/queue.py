@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reverie.model.errors import ReverieError
-from reverie.model.training.queue import Stage, run_queue, status
+from reverie.model.training.queue import SLICE_MINUTES, Stage, run_queue, status
 
 FACTS = "facts.json"
 FACT_WORLDS = 60
@@ -33,8 +33,8 @@ def load_facts(folder: Path):  # type: ignore[no-untyped-def]
     return Vocabulary.from_dict(data["vocabulary"]), kinds
 
 
-def make_stages(folder: Path, worlds: int = 800, held: int = 24, views: int = 40) -> list[Stage]:
-    """All stages of a model in a folder."""
+def make_stages(folder: Path, worlds: int = 800, held: int = 24, views: int = 40, decay: float = 0.0) -> list[Stage]:
+    """All stages of a model in a folder; `decay` is `TrainerConfig.decay_share` of each slice of training."""
     data = folder / "data"
 
     def record(name: str, first: int, count: int, held_out: bool) -> dict[str, float]:
@@ -67,14 +67,14 @@ def make_stages(folder: Path, worlds: int = 800, held: int = 24, views: int = 40
         from reverie.model.training.trainer import TrainerConfig, train_part
 
         part = FramePart(data / "views", data / "views-held", *load_facts(folder))
-        return train_part(part, folder / "frames", minutes, TrainerConfig(ema=0.998))
+        return train_part(part, folder / "frames", minutes, TrainerConfig(ema=0.998, decay_share=decay))
 
     def lifter(minutes: float) -> dict[str, float]:
         from reverie.model.training.lift import LiftPart
         from reverie.model.training.trainer import TrainerConfig, train_part
 
         part = LiftPart(data / "views", data / "views-held")
-        return train_part(part, folder / "lift", minutes, TrainerConfig())
+        return train_part(part, folder / "lift", minutes, TrainerConfig(decay_share=decay))
 
     def lands(name: str, first: int, count: int) -> dict[str, float]:
         from reverie.simulator.voxel.lands import pack_lands
@@ -114,9 +114,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", help="names of stages, with commas between them (default: all)")
     parser.add_argument("--worlds", type=int, default=800, help="worlds of training views (default: 800)")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--decay", type=float, default=0.0,
+        help="share of --minutes, at their end, in which the learning rate falls; the last run before a release wants "
+        "about 0.3 (default: 0)",
+    )  # fmt: skip
     args = parser.parse_args(arguments)
     try:
-        stages = make_stages(args.out, args.worlds)
+        stages = make_stages(args.out, args.worlds, decay=args.decay)
         if args.only:
             wanted = args.only.split(",")
             unknown = [name for name in wanted if name not in {stage.name for stage in stages}]
@@ -127,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             import torch
 
             torch.set_num_threads(args.threads)
-            run_queue(args.out, stages, args.minutes)
+            run_queue(args.out, stages, args.minutes, args.minutes if args.decay else SLICE_MINUTES)
         print(json.dumps(status(args.out, stages)))
     except ReverieError as error:
         print(f"reverie: {error}", file=sys.stderr)

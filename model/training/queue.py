@@ -18,6 +18,8 @@ from typing import Any
 from reverie.model.errors import ReverieError
 
 LEDGER, LOCK, PAUSE = "ledger.json", "lock", "pause"
+SLICE_MINUTES = 30.0
+"""After so long the ledger is written, and a stage goes on from its checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,9 @@ def wait_while_paused(folder: Path) -> float:
     return time.monotonic() - begun
 
 
-def run_queue(folder: Path, stages: list[Stage], minutes: float, slice_minutes: float = 30.0) -> dict[str, Any]:
+def run_queue(
+    folder: Path, stages: list[Stage], minutes: float, slice_minutes: float = SLICE_MINUTES
+) -> dict[str, Any]:
     """Works through the stages for so many minutes; gives the ledger. Each stage is resumed in slices until it has had
     its hours."""
     with locked(folder):
