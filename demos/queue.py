@@ -1,4 +1,4 @@
-"""Training of the second edition as one queue: `python -m reverie.demos.queue all|status --out FOLDER`.
+"""Training of the second edition as one queue: `python -m reverie.demos.queue all|status|assemble --out FOLDER`.
 
 The stages are data first, then facts, then each network; see `reverie.model.training.queue`.
 """
@@ -108,11 +108,14 @@ def make_stages(folder: Path, worlds: int = 800, held: int = 24, views: int = 40
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m reverie.demos.queue", description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=("all", "status"))
+    parser.add_argument("command", choices=("all", "status", "assemble"))
     parser.add_argument("--out", type=Path, required=True, help="the folder of the model's data and training")
     parser.add_argument("--minutes", type=float, default=60.0, help="for the whole queue (default: 60)")
     parser.add_argument("--only", help="names of stages, with commas between them (default: all)")
     parser.add_argument("--worlds", type=int, default=800, help="worlds of training views (default: 800)")
+    parser.add_argument(
+        "--model", type=Path, help="assemble: the folder of the model that is made (default: OUT/model)"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--decay", type=float, default=0.0,
@@ -133,6 +136,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             torch.set_num_threads(args.threads)
             run_queue(args.out, stages, args.minutes, args.minutes if args.decay else SLICE_MINUTES)
+        if args.command == "assemble":
+            from reverie.model.training.assemble import assemble
+
+            print(json.dumps({"parts": assemble(args.out, args.model or args.out / "model", *load_facts(args.out))}))
+            return 0
         print(json.dumps(status(args.out, stages)))
     except ReverieError as error:
         print(f"reverie: {error}", file=sys.stderr)

@@ -158,7 +158,8 @@ def store_halves(graph: Any) -> None:
         if weight.data_type != TensorProto.FLOAT or int(np.prod(weight.dims)) < LARGE:
             continue
         numbers = numpy_helper.to_array(weight)
-        halves = numbers.astype(np.float16)
+        with np.errstate(over="ignore"):
+            halves = numbers.astype(np.float16)
         if not np.array_equal(halves.astype(np.float32), numbers):
             continue
         name = weight.name

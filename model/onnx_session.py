@@ -8,7 +8,7 @@ import numpy as np
 
 from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError
-from reverie.model.onnx_backend import _has_gpu, choose_providers
+from reverie.model.onnx_backend import PROVIDERS, _has_gpu, _load_cuda_libraries, choose_providers
 
 
 class OnnxNetwork:
@@ -22,10 +22,21 @@ class OnnxNetwork:
         options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1
         providers = choose_providers(device, onnxruntime.get_available_providers(), _has_gpu())
+        if PROVIDERS["cuda"] in providers:
+            _load_cuda_libraries()
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # ONNX Runtime's own errors share no public base class
             raise ModelError(f"{path}: not a usable ONNX model ({str(error).splitlines()[0][:120]})") from error
+        used = self._session.get_providers()[0]
+        short = next(name for name, provider in PROVIDERS.items() if provider == used)
+        if device == "cuda" and short == "cpu":
+            raise ModelError(
+                "device cuda: ONNX Runtime could not start its CUDA provider; "
+                "pip install 'reverie[gpu]' brings CUDA's libraries"
+            )
+        self.name = f"onnx-{short}"
+        """Such as onnx-cpu."""
         self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:

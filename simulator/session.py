@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,12 +141,24 @@ class Simulator:
         fitted, fitted_mask = edits.fit_edit(image, mask, self.frame)
         return self._change(self._world.edit(self._state, fitted, fitted_mask, float(strength)))
 
+    def redream(self, mask: edits.Picture, seed: int = 1) -> np.ndarray:
+        """Dreams what lies under a mask anew, with another seed; gives the new frame. Each seed is a candidate.
+
+        Raises EditError, and ReverieError where the world does not dream.
+        """
+        fitted = edits.fit_mask(mask, self._world.size)
+        return self._change(self._ability("redream")(self._state, fitted, seed))
+
     def set_block(self, x: int, y: int, z: int, name: str) -> np.ndarray:
-        """Changes one block of a voxel world; gives the new frame."""
+        """Changes one block; gives the new frame. Raises EditError."""
         return self._change(self._ability("set_block")(self._state, x, y, z, name))
 
+    def set_blocks(self, names: Mapping[tuple[int, int, int], str]) -> np.ndarray:
+        """Changes many blocks at once, `{(x, y, z): name}`; gives the new frame. Raises EditError."""
+        return self._change(self._ability("set_blocks")(self._state, names))
+
     def set_time(self, day_time: float) -> np.ndarray:
-        """Sets the hour of a voxel world (0 to 1, noon at 0.5); gives the new frame."""
+        """Sets the hour (0 to 1, noon at 0.5); gives the new frame. Raises EditError."""
         return self._change(self._ability("set_time")(self._state, day_time))
 
     def _change(self, state: Any) -> np.ndarray:
@@ -153,12 +166,25 @@ class Simulator:
         self._past.changed(state)
         return self.frame
 
-    # The truth, in worlds that know it
+    # What a world knows of itself
 
     @property
     def pose(self) -> np.ndarray:
         """float [5]: x, y, z of the feet in metres, yaw and pitch in degrees."""
         return self._ability("pose")(self._state)
+
+    @property
+    def entities(self) -> np.ndarray:
+        """float64 [n, 6]: x, y, z of the feet, yaw in degrees, kind, phase of the walk in radians."""
+        return self._ability("entities")(self._state)
+
+    def view(self, pose: Sequence[float], size: tuple[int, int] | None = None, fov: float = 70.0) -> np.ndarray:
+        """uint8 [h, w, 3]: the standing world from any camera, beside the player's own.
+
+        `pose` is x, y, z of the eye in metres, yaw and pitch in degrees; `size` (h, w) in multiples of 16, `fov`
+        vertical, in degrees. Raises EditError for a camera that is out of range.
+        """
+        return self._ability("view")(self._state, pose, size or self._world.size, fov)
 
     def depth(self) -> np.ndarray:
         """float32 [h, w]: metres along the camera's axis, infinite for the sky."""
@@ -176,7 +202,7 @@ class Simulator:
         """A method that only some worlds have."""
         method = getattr(self._world, name, None)
         if method is None:
-            raise ReverieError(f"{name}: a {type(self._world).__name__} has none; a VoxelWorld does")
+            raise ReverieError(f"{name}: a {type(self._world).__name__} has none")
         return method
 
     # Files

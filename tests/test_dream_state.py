@@ -9,10 +9,11 @@ import pytest
 
 from reverie.model.cells import CHUNK, HEIGHT, UNKNOWN, CellMap
 from reverie.model.dream import packing
-from reverie.model.dream.dream import Dream, Moved
+from reverie.model.dream.dream import Dream
 from reverie.model.dream.land import Landscape, uncover
 from reverie.model.dream.paint import Card, Paint, PaintedFace
 from reverie.model.dream.state import DreamState
+from reverie.model.dynamics.dynamics import DynamicsStep
 from reverie.model.errors import ModelError
 from reverie.model.land.world_model import Plan
 
@@ -56,7 +57,7 @@ class Walk:
     def step(self, actor, cells, action, seed, tick):
         x, _, z = actor.eye
         writes = {self.digs[tick]: 0} if tick in self.digs else {}
-        return Moved(actors(x + self.pace, z), writes, ("dig",) if writes else ())
+        return DynamicsStep(actors(x + self.pace, z), writes, ("dig",) if writes else ())
 
 
 def fresh(seed=3):

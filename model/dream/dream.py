@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from reverie.model.caster.camera import Camera
-from reverie.model.cells import Cell, CellMap
+from reverie.model.caster.kernel import NO_FACE
+from reverie.model.cells import UNKNOWN, Cell, CellMap
 from reverie.model.dream.land import Landscape, WorldModel, uncover
 from reverie.model.dream.look import Painter, player_camera
 from reverie.model.dream.paint import Paint, card_of_view, paint_from_picture
 from reverie.model.dream.start import start_from_pictures
 from reverie.model.dream.state import DreamState
-from reverie.model.lift.lift import LiftNetwork
+from reverie.model.errors import ModelError
+from reverie.model.lift.lift import LiftNetwork, lift_part
 
 DAY_TICKS = 24_000
 """A day of 20 minutes."""
 EMPTY = 0
+START_STREAM = 3
+"""Sets the random numbers of starts apart from others of the same seed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """What dynamics say of a tick: the actors after it, cells that change, events."""
+class Moved(Protocol):
+    """What dynamics say of a tick."""
 
-    actors: Any
-    writes: Mapping[Cell, int]
-    events: tuple[str, ...]
+    @property
+    def actors(self) -> Any:
+        """Body, hands and entities after it."""
+
+    @property
+    def writes(self) -> Mapping[Cell, int]:
+        """Cells that change."""
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """What happened."""
 
 
 class Dynamics(Protocol):
@@ -39,6 +50,16 @@ class Dynamics(Protocol):
 
     def step(self, actors: Any, cells: CellMap, action: Any, seed: int, tick: int) -> Moved:
         """A tick of them."""
+
+    def step_many(
+        self,
+        actors: Sequence[Any],
+        cells: Sequence[CellMap],
+        actions: Sequence[Any],
+        seeds: Sequence[int],
+        ticks: Sequence[int],
+    ) -> Sequence[Moved]:
+        """A tick of many dreams, each as by itself."""
 
 
 class Dream:
@@ -51,9 +72,24 @@ class Dream:
         self.world_model = world_model
         self._landscape = None if world_model is None else Landscape(world_model)
 
+    @property
+    def landscape(self) -> Landscape | None:
+        """What asks the world model for land, if there is one."""
+        return self._landscape
+
     def step(self, state: DreamState, action: Any) -> DreamState:
         """The state one tick later."""
-        moved = self.dynamics.step(state.actors, state.cells, action, state.seed, state.tick)
+        return self._after(state, self.dynamics.step(state.actors, state.cells, action, state.seed, state.tick))
+
+    def step_many(self, states: Sequence[DreamState], actions: Sequence[Any]) -> list[DreamState]:
+        """Many dreams one tick later, each as it would go on by itself."""
+        moved = self.dynamics.step_many(
+            [state.actors for state in states], [state.cells for state in states], actions,
+            [state.seed for state in states], [state.tick for state in states],
+        )  # fmt: skip
+        return [self._after(state, one) for state, one in zip(states, moved, strict=True)]
+
+    def _after(self, state: DreamState, moved: Moved) -> DreamState:
         cells, paint = state.cells, state.paint
         if moved.writes:
             cells, paint = cells.set(moved.writes), paint.without_cells(set(moved.writes))
@@ -80,6 +116,23 @@ class Dream:
         state = start_from_pictures(self.painter, self.lifter, images, cameras, state)
         return self._surrounded(state)
 
+    def start_new(self, seed: int, hour: float, ground: float) -> DreamState:
+        """A dream of land that nobody has seen, from nothing but the seed; the player stands on open ground.
+
+        `ground` is about how high in metres that is to be looked for. Raises ModelError without a world model.
+        """
+        if self._landscape is None:
+            raise ModelError("this model has no world model, so it cannot dream a world from nothing")
+        yaw = float(np.random.default_rng([seed, START_STREAM]).uniform(-180.0, 180.0))
+        actors = self.dynamics.spawn((0.5, ground, 0.5), yaw, 0.0)
+        state = self._landscape.surround(DreamState(seed, 0, CellMap(), Paint(), actors, hour))
+        place = self._landscape.footing(state)
+        if place is not None:
+            x, y, z = place
+            state = replace(state, actors=self.dynamics.spawn((x + 0.5, float(y), z + 0.5), yaw, 0.0), cache={})
+            state = self._landscape.surround(state)
+        return state
+
     def start_from_cells(self, cells: CellMap, actors: Any, hour: float, seed: int) -> DreamState:
         """A dream in cells that are known: for evaluation, and for saves."""
         return self._surrounded(DreamState(seed, 0, cells, Paint(), actors, hour))
@@ -87,7 +140,7 @@ class Dream:
     def _surrounded(self, state: DreamState) -> DreamState:
         return state if self._landscape is None else self._landscape.surround(state)
 
-    def paint_over(self, state: DreamState, image: np.ndarray, mask: np.ndarray) -> DreamState:
+    def paint_over(self, state: DreamState, image: np.ndarray, mask: np.ndarray, opacity: float = 1.0) -> DreamState:
         """The state painted with `image` uint8 [h, w, 3] where `mask` bool [h, w] is set, as the player sees it.
 
         Paint on faces stays with them. Paint against the sky stands as a card at the distance of the ground on which
@@ -95,11 +148,56 @@ class Dream:
         """
         camera, size = player_camera(state), image.shape[:2]
         gbuffer = self.painter.gbuffer(state, camera, size)
-        paint = state.paint.with_faces(paint_from_picture(image, camera, gbuffer, mask, artist=True))
+        faces = paint_from_picture(image, camera, gbuffer, mask, artist=True)
+        paint = state.paint.with_faces({key: face.faded(opacity) for key, face in faces.items()})
         sky = mask & np.isinf(gbuffer.depth())
         if sky.any():
-            paint = paint.with_cards((card_of_view(image, camera, np.where(sky, 255, 0), _footing(gbuffer, sky)),))
+            alpha = np.where(sky, round(255 * opacity), 0)
+            paint = paint.with_cards((card_of_view(image, camera, alpha, _footing(gbuffer, sky)),))
         return replace(state, paint=paint, cache={})
+
+    def sketch(self, state: DreamState, image: np.ndarray, mask: np.ndarray, strength: float) -> DreamState:
+        """The state with what `image` uint8 [h, w, 3] shows under `mask` bool [h, w] lifted into cells.
+
+        The frame model draws those; the picture's own colours stay on them as paint of opacity 1 - `strength`.
+        """
+        camera = player_camera(state)
+        low, tokens = lift_part(self.lifter, image, camera, mask)
+        where = tokens != UNKNOWN
+        there = state.cells.window(low, tokens.shape)
+        changed = {
+            (low[0] + int(x), low[1] + int(y), low[2] + int(z)) for x, y, z in np.argwhere(where & (tokens != there))
+        }
+        state = replace(
+            state, cells=state.cells.write(low, tokens, where), paint=state.paint.without_cells(changed), cache={}
+        )
+        return state if strength >= 1 else self.paint_over(state, image, mask, 1 - strength)
+
+    def redream(self, state: DreamState, mask: np.ndarray, seed: int) -> DreamState:
+        """The state with the cells under `mask` bool [h, w], and those about them, dreamed anew with another seed.
+
+        Raises ModelError without a world model.
+        """
+        if self.world_model is None:
+            raise ModelError("this model has no world model, so nothing can be dreamed anew")
+        gbuffer = self.painter.gbuffer(state, player_camera(state), mask.shape)
+        hit = (gbuffer.faces != NO_FACE) & (gbuffer.owner < 0) & mask[..., None]
+        if not hit.any():
+            return state
+        places = np.unique(gbuffer.cells[hit], axis=0)
+        low, high = places.min(0) - 1, places.max(0) + 2
+        blank = np.zeros(high - low, bool)
+        for offset in np.ndindex(3, 3, 3):
+            blank[tuple((places - low + np.array(offset) - 1).T)] = True
+        blank[:, : max(0, 1 - int(low[1]))] = False  # the lowest layer stays
+        corner = (int(low[0]), int(low[1]), int(low[2]))
+        cells = state.cells.write(corner, np.full(blank.shape, UNKNOWN, np.uint8), blank)
+        columns = {(corner[0] + int(x), corner[2] + int(z)) for x, z in np.argwhere(blank.any(1))}
+        plan = None if state.plan is None else state.plan.without_columns(columns)
+        answer = self.world_model.propose(cells, corner, blank.shape, seed, plan, None)
+        cells = cells.write(corner, answer.tokens, blank & (answer.tokens != UNKNOWN))
+        gone = {(corner[0] + int(x), corner[1] + int(y), corner[2] + int(z)) for x, y, z in np.argwhere(blank)}
+        return replace(state, cells=cells, plan=answer.plan, paint=state.paint.without_cells(gone), cache={})
 
     def set_cells(self, state: DreamState, writes: Mapping[Cell, int]) -> DreamState:
         """The state with cells changed. Raises ValueError for a height outside of the world."""

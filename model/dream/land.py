@@ -28,8 +28,13 @@ MOST_CHUNKS = 9
 class WorldModel(Protocol):
     """What invents land; see `model.land.world_model`."""
 
-    def propose(self, cells: CellMap, low: Cell, shape: Cell, seed: int, plan: Any = None) -> Any:
-        """`tokens` uint8 [shape] and `plan`."""
+    facts: Any
+    """See `model.land.columns.LandFacts`."""
+
+    def propose(
+        self, cells: CellMap, low: Cell, shape: Cell, seed: int, plan: Any = None, depth: int | None = 8
+    ) -> Any:
+        """`tokens` uint8 [shape] and `plan`; nothing more than `depth` below the ground (None: all)."""
 
 
 class Landscape:
@@ -47,6 +52,27 @@ class Landscape:
         side = 2 * self._radius + 1
         request = self._request(state, low, (side, side), state.tick)
         return self._commit(state, request)
+
+    def footing(self, state: DreamState, reach: int = 24) -> Cell | None:
+        """The cell above open ground that is nearest to the player along x and z, within `reach` metres, or None.
+
+        Ground is what the world model's facts call so.
+        """
+        x, _, z = (math.floor(value) for value in state.actors.eye)
+        low = (x - reach, 0, z - reach)
+        cells = state.cells.window(low, (2 * reach + 1, HEIGHT, 2 * reach + 1))
+        facts = self._model.facts
+        something = cells != facts.air
+        top = HEIGHT - 1 - something[:, ::-1].argmax(1)
+        highest = np.take_along_axis(cells, top[:, None], 1)[:, 0]
+        fit = something.any(1) & facts.table(facts.ground)[highest] & facts.table(facts.solid)[highest]
+        fit &= top < HEIGHT - 4
+        if not fit.any():
+            return None
+        away = np.abs(np.arange(-reach, reach + 1))
+        far = np.where(fit, away[:, None] ** 2 + away[None] ** 2, np.inf)
+        i, k = np.unravel_index(int(far.argmin()), far.shape)
+        return int(low[0] + i), int(top[i, k]) + 1, int(low[2] + k)
 
     def advance(self, state: DreamState) -> DreamState:
         """The state with what is due at its tick committed, and what has come into reach asked for."""
@@ -147,7 +173,7 @@ def uncover(world_model: WorldModel, state: DreamState, opened: list[Cell]) -> D
     low = tuple(min(cell[axis] for cell in beside) for axis in range(3))
     high = tuple(max(cell[axis] for cell in beside) for axis in range(3))
     shape = (high[0] - low[0] + 1, high[1] - low[1] + 1, high[2] - low[2] + 1)
-    answer = world_model.propose(state.cells, (low[0], low[1], low[2]), shape, state.seed, state.plan, None)  # type: ignore[call-arg]
+    answer = world_model.propose(state.cells, (low[0], low[1], low[2]), shape, state.seed, state.plan, None)
     where = np.zeros(shape, bool)
     for cell in beside:
         where[tuple(cell[axis] - low[axis] for axis in range(3))] = True

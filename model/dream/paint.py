@@ -35,6 +35,15 @@ class PaintedFace:
     grain: float = 0.0
     """Texels that a pixel spanned where the colours come from; 0: an artist's, which never give way."""
 
+    def faded(self, opacity: float) -> PaintedFace:
+        """The same with its alpha multiplied by `opacity`."""
+        if opacity >= 1:
+            return self
+        texels = self.texels.copy()
+        texels[..., 3] = np.round(texels[..., 3] * opacity)
+        texels.flags.writeable = False
+        return PaintedFace(texels, self.grain)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Card:

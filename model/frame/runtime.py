@@ -12,7 +12,7 @@ from reverie.model.frame.config import FrameConfig
 from reverie.model.frame.features import FrameInput, look_up
 from reverie.model.onnx_session import OnnxNetwork
 
-CONFIG, TABLES, NETWORK = "frame.json", "frame-tables.safetensors", "frame.onnx"
+CONFIG, WEIGHTS, NETWORK = "frame.json", "frame.safetensors", "frame.onnx"
 
 
 class FrameRunner:
@@ -20,11 +20,16 @@ class FrameRunner:
 
     def __init__(self, folder: Path, device: str = "cpu", threads: int | None = None) -> None:
         self.config = FrameConfig.from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-        tables = load_file(folder / TABLES)
+        tables = load_file(folder / WEIGHTS)
         self._textures = np.ascontiguousarray(tables["textures"], np.float32)
         self._kinds = np.ascontiguousarray(tables["kinds"], np.float32)
         self._details = np.ascontiguousarray(tables["details"], np.float32)
         self._network = OnnxNetwork(folder / NETWORK, device, threads)
+
+    @property
+    def backend_name(self) -> str:
+        """Such as onnx-cpu."""
+        return self._network.name
 
     def draw(self, inputs: FrameInput) -> np.ndarray:
         """float32 [h, w, 3] from 0 to 1, not clipped."""

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import tempfile
-import warnings
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reverie.model.cells import Vocabulary
 from reverie.model.errors import ModelError
+from reverie.model.export_networks import export_graph, load_halves, save_halves
 from reverie.model.land.columns import CHANNELS, LandFacts
 from reverie.model.land.config import LandConfig
 from reverie.model.land.networks import CellNet, ColumnNet
 from reverie.model.land.world_model import CONFIG, PARTS, load_config
 
-OPSET = 20
 INPUTS: dict[str, tuple[str, ...]] = {
     "outline": ("columns",),
     "columns": ("columns", "context"),
@@ -50,26 +48,20 @@ def example(part: str, config: LandConfig) -> tuple[Tensor, ...]:
 def save_land(
     folder: Path, config: LandConfig, vocabulary: Vocabulary, facts: LandFacts, weights: dict[str, dict[str, Tensor]]
 ) -> None:
-    """Writes `config.json` and a safetensors file for each part in `weights`, in float32."""
+    """Writes `config.json` and a safetensors file for each part in `weights`, as float16."""
     folder.mkdir(parents=True, exist_ok=True)
     record = {"config": config.to_dict(), "vocabulary": vocabulary.to_dict(), "facts": facts.to_dict()}
     (folder / CONFIG).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     for part, tensors in weights.items():
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / f"{part}.safetensors")
+        network = build(part, config)
+        network.load_state_dict(tensors)
+        save_halves(network, folder / f"{part}.safetensors")
 
 
 def load_network(folder: Path, part: str) -> nn.Module:
     """A part's network with its weights, loaded strictly. Raises ModelError."""
     config, _, _ = load_config(folder)
-    network = build(part, config)
-    path = folder / f"{part}.safetensors"
-    try:
-        network.load_state_dict(load_file(path), strict=True)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: does not hold the weights that {CONFIG} describes") from error
-    except Exception as error:  # safetensors raises its own type, and OSError
-        raise ModelError(f"{path}: cannot be read ({str(error).splitlines()[0][:120]})") from error
-    return network.eval().requires_grad_(False)
+    return load_halves(build(part, config), folder / f"{part}.safetensors").requires_grad_(False)
 
 
 def assemble(out: Path, runs: dict[str, Path]) -> None:
@@ -94,32 +86,14 @@ def export(folder: Path) -> dict[str, int]:
 
     Raises ModelError, also where the optional packages onnx and onnxscript are missing.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ModelError("export needs the onnx package: pip install 'reverie[export]'") from error
     config, _, _ = load_config(folder)
     sizes = {}
     for part in PARTS:
-        if not (folder / f"{part}.safetensors").is_file():
+        weights = folder / f"{part}.safetensors"
+        if not weights.is_file():
             continue
         path = folder / f"{part}.onnx"
-        with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            raw = Path(scratch) / path.name
-            torch.onnx.export(
-                load_network(folder, part),
-                example(part, config),
-                str(raw),
-                input_names=list(INPUTS[part]),
-                output_names=["logits"],
-                opset_version=OPSET,
-                external_data=False,
-                verbose=False,
-                dynamo=True,
-            )
-            graph = onnx.load(str(raw))
-        onnx.checker.check_model(graph)
-        onnx.save(graph, str(path))
+        inputs = dict(zip(INPUTS[part], example(part, config), strict=True))
+        export_graph(load_network(folder, part), inputs, path, weights)
         sizes[part] = path.stat().st_size
     return sizes

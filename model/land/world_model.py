@@ -89,6 +89,18 @@ class Plan:
     columns: Chunks = field(default_factory=lambda: MappingProxyType({}))
     outline: Chunks = field(default_factory=lambda: MappingProxyType({}))
 
+    def without_columns(self, columns: set[tuple[int, int]]) -> Plan:
+        """The plan with some columns (x, z) forgotten, so that they are dreamed anew."""
+        fresh: dict[Column, np.ndarray] = {}
+        for x, z in columns:
+            chunk = x // CHUNK, z // CHUNK
+            if chunk in self.columns:
+                values = fresh.setdefault(chunk, self.columns[chunk].copy())
+                values[:, x % CHUNK, z % CHUNK] = UNKNOWN
+        for values in fresh.values():
+            values.flags.writeable = False
+        return Plan(MappingProxyType({**self.columns, **fresh}), self.outline)
+
 
 class Proposal(NamedTuple):
     """What the world model says about a region."""

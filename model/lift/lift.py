@@ -70,3 +70,16 @@ def lift(
         distance = np.where(entity, np.nan, given.distance)
         ballot.add(np.asarray(camera.position), unit.reshape(-1, 3), distance.reshape(-1), given.token.reshape(-1))
     return ballot.result(config)
+
+
+def lift_part(
+    network: LiftNetwork, image: np.ndarray, camera: Camera, mask: np.ndarray, config: VoteConfig | None = None
+) -> tuple[Cell, np.ndarray]:
+    """As `lift` of one picture, but only the pixels of `mask` bool [h, w] vote."""
+    given = ask(network, image, camera)
+    distance = np.where(mask & (given.token < network.tokens), given.distance, np.nan)
+    ballot = Ballot(cell_of(*camera.position), network.tokens)
+    rays = camera_rays(camera_basis(camera.yaw, camera.pitch), image.shape[:2], camera.fov)
+    unit = rays / np.linalg.norm(rays, axis=2, keepdims=True)
+    ballot.add(np.asarray(camera.position), unit.reshape(-1, 3), distance.reshape(-1), given.token.reshape(-1))
+    return ballot.result(config)

@@ -9,7 +9,8 @@ import numpy as np
 
 from reverie.model.onnx_session import OnnxNetwork
 
-CONFIG, FEATURES, ANSWERS = "lift.json", "lift-features.onnx", "lift-answers.onnx"
+CONFIG, WEIGHTS = "lift.json", "lift.safetensors"
+FEATURES, ANSWERS = "lift-features.onnx", "lift-answers.onnx"
 PIXELS_AT_ONCE = 1024
 FARTHER = 1e9
 """Metres that stand for "farther than the reach" in the graph."""

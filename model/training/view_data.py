@@ -44,6 +44,10 @@ class ViewFile:
         """uint8 [sx, sy, sz]: the cells of the world, which repeat along x and z."""
         return self._file.get_tensor("cells")
 
+    def cameras(self) -> np.ndarray:
+        """float64 [n, 5]: x, y, z of the eye, yaw and pitch in degrees of all views."""
+        return self._file.get_tensor("cameras")
+
     def view(self, index: int) -> View:
         """One of the views."""
         row = slice(index, index + 1)

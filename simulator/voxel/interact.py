@@ -159,6 +159,11 @@ def can_place(
 def eye_in_water(blocks: np.ndarray, body: np.ndarray) -> bool:
     """Whether the eyes are under the water's surface."""
     x, y, z = (float(value) for value in physics.eye(body))
+    return under_water(blocks, x, y, z)
+
+
+def under_water(blocks: np.ndarray, x: float, y: float, z: float) -> bool:
+    """Whether a point is under the water's surface."""
     cell = math.floor(x), math.floor(y), math.floor(z)
     water = BLOCK_ID["water"]
     if block_at(blocks, *cell) != water:

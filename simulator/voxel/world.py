@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,10 +45,11 @@ from reverie.simulator.voxel.interact import (
     block_at,
     eye_in_water,
     needs_target,
+    under_water,
     work,
 )
 from reverie.simulator.voxel.laws import USUAL, Laws
-from reverie.simulator.voxel.render import Rendered, View, cast, pixel_rays, render
+from reverie.simulator.voxel.render import FIELD_OF_VIEW, Rendered, View, cast, pixel_rays, render
 from reverie.simulator.voxel.spawn import choose_start
 from reverie.simulator.voxel.terrain import column_heights, generate, update_column
 from reverie.simulator.voxel.textures import block_colours
@@ -367,6 +368,32 @@ class VoxelWorld:
         if not math.isfinite(day_time):
             raise EditError(f"{day_time!r} is not an hour; a day runs from 0 to 1")
         return replace(state, day_time=float(day_time) % 1.0, cache={})
+
+    def entities(self, state: VoxelState) -> np.ndarray:
+        """float64 [n, 6]: x, y, z of the feet, yaw in degrees, kind, phase of the walk in radians, of the animals."""
+        return state.creatures[:, _VIEW_COLUMNS]
+
+    def slot(self, state: VoxelState) -> int:
+        """Selected hotbar slot, 0 to 8."""
+        return state.hands.slot
+
+    def view(
+        self, state: VoxelState, pose: Sequence[float], size: tuple[int, int], fov: float = FIELD_OF_VIEW
+    ) -> np.ndarray:
+        """uint8 [h, w, 3]: the standing world from `pose` (x, y, z of the eye, yaw, pitch), without the screen layer.
+
+        Raises EditError for a camera that is out of range; this world has one field of view.
+        """
+        x, y, z, yaw, pitch = (float(value) for value in pose)
+        if not all(map(math.isfinite, (x, y, z, yaw, pitch))) or max(map(abs, (x, y, z))) > MAX_COORDINATE:
+            raise EditError("view: the camera is out of range")
+        if fov != FIELD_OF_VIEW:
+            raise EditError(f"view: the voxel world is drawn with a field of view of {FIELD_OF_VIEW} degrees")
+        if any(side <= 0 or side % 16 for side in size):
+            raise EditError(f"view: the size must be positive multiples of 16, not {size}")
+        wet = under_water(state.blocks, x, y, z)
+        view = replace(_view(state), position=(x, y, z), yaw=yaw, pitch=pitch, target=None, eye_in_water=wet)
+        return render(state.blocks, state.heights, view, (int(size[0]), int(size[1])), hud=False).frame
 
     def spawn(
         self, state: VoxelState, x: float, y: float, z: float, yaw: float = 0.0, pitch: float = 0.0
