@@ -92,7 +92,7 @@ def check_record(record: str, options: PlayOptions) -> Path:
     if options.scene is not None:
         inputs |= dict.fromkeys((options.scene, *find_clip(options.scene)), "what --scene starts from")
     if options.world == "dream":
-        inputs |= dict.fromkeys(Path(options.model).glob("*"), "a part of --model")
+        inputs |= dict.fromkeys(Path(options.model).rglob("*"), "a part of --model")
     apart(outputs, {path: use for path, use in inputs.items() if Path(path).exists()})
     return outputs[0]
 

@@ -21,8 +21,9 @@ from reverie.model.dream import packing
 from reverie.model.dream.dream import Dream
 from reverie.model.dream.look import player_camera
 from reverie.model.dream.model_folder import DreamConfig, fingerprint, open_dream
+from reverie.model.dream.paint import Paint
 from reverie.model.dream.state import DreamState
-from reverie.model.dynamics.senses import feel_ahead, find_target
+from reverie.model.dynamics.senses import feel_ahead, find_target, held_tokens
 from reverie.model.dynamics.starts import follow, moving
 from reverie.model.dynamics.state import Actors
 from reverie.model.errors import ModelError
@@ -50,6 +51,8 @@ NEW_HOURS = (0.35, 0.65)
 SIDE = 16
 """Frames have sides that are multiples of this."""
 MAX_SIDE = 4096
+ICON_EYE = -0.7
+"""Metres before a face at which it fills a picture of `FIELD_OF_VIEW`."""
 NAMELESS = "unknown"
 """What `get_block` calls a cell that is not dreamed yet."""
 Batch = tuple[DreamState, ...]
@@ -336,6 +339,23 @@ class DreamWorld:
         if any(side <= 0 or side % SIDE or side > MAX_SIDE for side in size):
             raise EditError(f"view: the size must be positive multiples of {SIDE}, not {size}")
         return self._dream.painter.picture(state, Camera((x, y, z), yaw, pitch, fov), (int(size[0]), int(size[1])))
+
+    def hotbar(self) -> tuple[str, ...]:
+        """Names of the blocks that the nine slots place, as the dynamics learned it."""
+        dynamics = self._dream.dynamics
+        return tuple(self.block_names[token] for token in held_tokens(dynamics.facts, dynamics.networks))
+
+    def icon(self, name: str, edge: int = 32) -> np.ndarray:
+        """uint8 [edge, edge, 3]: a side of a block as the frame model draws it at noon; `edge` a multiple of 16.
+
+        Raises EditError for an unknown name.
+        """
+        if name not in self._tokens:
+            raise EditError(f"there is no block called {name!r}")
+        cells = CellMap().write((-4, 20, -4), np.zeros((9, 24, 9), np.uint8)).set({(0, 32, 0): self._tokens[name]})
+        nobody = self._dream.dynamics.spawn((0.0, 60.0, 0.0), 0.0, 0.0)
+        alone = DreamState(0, 0, cells, Paint(), nobody, 0.5)
+        return self._dream.painter.picture(alone, Camera((0.5, 32.5, ICON_EYE), 0.0, 0.0), (edge, edge))
 
     # -- many dreams at once --------------------------------------------------------------------------------
 

@@ -86,6 +86,7 @@ class WindowApp:
         self._frame_size: tuple[int, int] = sim.frame.shape[:2]
         self._surface = self._open_window() if surface is None else surface
         self._pose = pose_of(sim)
+        self._bar = hud.Hotbar.of(sim.world)
         self._bookmark: Any = None
         self._palette_slot: int | None = 0
         self._colour: Colour = PALETTE[0][1]
@@ -450,6 +451,8 @@ class WindowApp:
         self._refreshed = time.perf_counter()
         view, surface = self.view, self._surface
         view.draw(surface, frame)
+        if self._bar is not None and not self.paused:
+            hud.draw_screen_layer(surface, self._bar, self._hotbar, view.rect)
         if self.paused and not self.show_help and view.inside(self._mouse):
             hud.draw_brush(surface, self._mouse, self._radius * view.scale, self._colour, view.rect)
         if self.show_help:

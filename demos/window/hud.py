@@ -6,6 +6,7 @@ import functools
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pygame
 
@@ -23,6 +24,8 @@ SHADE = (10, 11, 14, 226)
 PILL = (10, 11, 14, 214)
 TEXT_SIZE, SMALL_SIZE, TITLE_SIZE = 16, 13, 19
 MARGIN = 16
+ICON = 32
+"""Edge of a block's icon in pixels, before it is scaled."""
 GAP = 20
 WORD_GAP = 5
 SWATCH = 24
@@ -67,6 +70,40 @@ def text(surface: pygame.Surface, words: str, left: int, middle: int, colour: Co
 def width_of(words: str, size: int = TEXT_SIZE) -> int:
     """Pixels that a line takes."""
     return font(size).size(words)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Hotbar:
+    """What the nine slots hold, for worlds whose frames do not show it."""
+
+    icons: tuple[pygame.Surface, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, world: Any) -> Hotbar | None:
+        """The hotbar of a world, or None if it has none to be drawn over its frames."""
+        if not hasattr(world, "hotbar"):
+            return None
+        names = world.hotbar()
+        pictures = [world.icon(name, ICON) for name in names]
+        icons = tuple(pygame.image.frombuffer(picture.tobytes(), (ICON, ICON), "RGB") for picture in pictures)
+        return cls(icons, names)
+
+
+def draw_screen_layer(surface: pygame.Surface, bar: Hotbar, slot: int, area: pygame.Rect) -> None:
+    """Crosshair and hotbar over the picture in `area`; `slot` (0 to 8) is chosen."""
+    arm, x, y = max(4, area.height // 60), *area.center
+    for width, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
+        pygame.draw.line(surface, colour, (x - arm, y), (x + arm, y), width)
+        pygame.draw.line(surface, colour, (x, y - arm), (x, y + arm), width)
+    edge = max(12, min(area.height // 12, area.width // 14))
+    step = edge + 6
+    left, top = area.centerx - step * len(bar.icons) // 2, area.bottom - step - 4
+    for number, icon in enumerate(bar.icons):
+        box = pygame.Rect(left + number * step, top, step, step)
+        surface.fill((24, 26, 31), box)
+        pygame.draw.rect(surface, (255, 255, 255) if number == slot else (90, 94, 104), box, 2)
+        surface.blit(pygame.transform.scale(icon, (edge, edge)), (box.left + 3, box.top + 3))
 
 
 def draw_bar(surface: pygame.Surface, status: Status) -> None:

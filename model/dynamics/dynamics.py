@@ -93,6 +93,11 @@ class Dynamics:
         self._networks = networks
         self._turns = f.turn_bins(config.turn_limit)
 
+    @property
+    def networks(self) -> Answers:
+        """What answers for it."""
+        return self._networks
+
     @classmethod
     def load(cls, folder: Path) -> Dynamics:
         """From a folder that `save_dynamics` wrote. Raises ReverieError."""

@@ -10,6 +10,8 @@ import numpy as np
 from reverie.model.cells import UNKNOWN, Cell, CellMap, cell_of
 from reverie.model.dynamics import layout as at
 from reverie.model.dynamics.config import Facts
+from reverie.model.dynamics.features import write_numbers
+from reverie.model.dynamics.runtime import Answers
 from reverie.model.dynamics.state import Actors
 from reverie.model.dynamics.steps import Grounds, aim_hands, carry, own_cells, player_boxes
 
@@ -75,3 +77,15 @@ def feel_ahead(facts: Facts, actors: Actors, cells: CellMap) -> Ahead:
             return Ahead(blocked, y - (level + 1.0), water)
         water |= token not in (UNKNOWN, facts.empty)
     return Ahead(blocked, float(FEEL_DOWN), water)
+
+
+def held_tokens(facts: Facts, networks: Answers) -> tuple[int, ...]:
+    """The token that each slot of the hotbar most likely places, whatever it is placed on."""
+    count = len(facts.names)
+    targets = np.flatnonzero(facts.targetable).astype(np.uint8)[:, None]
+    found = []
+    for slot in range(at.SLOTS):
+        numbers = write_numbers(np.full(len(targets), at.PLACE), np.full(len(targets), slot))
+        answer = networks("write", numbers, targets)
+        found.append(int(answer[:, :count].mean(0).argmax()))
+    return tuple(found)

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import copy
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +33,7 @@ from reverie.model.land.masks import dropped_columns, unknown_cells, unknown_col
 from reverie.model.land.networks import CellNet, ColumnNet
 from reverie.model.land.pack import Pack, open_pack, torus_crop
 from reverie.model.training.muon import Muon
+from reverie.model.training.stopping import stop_on_request
 
 CHECKPOINT, COOLING, EMA, CONFIG, LOG = "checkpoint.pt", "cooling.pt", "ema.safetensors", "config.json", "log.jsonl"
 PARTS = ("outline", "columns", "cells")
@@ -240,20 +239,6 @@ def optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimiz
         Muon(matrices, lr=config.matrix_lr),
         torch.optim.AdamW(others, lr=config.other_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
     ]
-
-
-@contextmanager
-def stop_on_request() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, so that a job leaves a checkpoint behind."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _autocast() -> Any:

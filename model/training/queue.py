@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.model.errors import ReverieError
+from reverie.model.training.stopping import stop_on_request
 
 LEDGER, LOCK, PAUSE = "ledger.json", "lock", "pause"
 SLICE_MINUTES = 30.0
@@ -93,15 +94,15 @@ def run_queue(
     folder: Path, stages: list[Stage], minutes: float, slice_minutes: float = SLICE_MINUTES
 ) -> dict[str, Any]:
     """Works through the stages for so many minutes; gives the ledger. Each stage is resumed in slices until it has had
-    its hours."""
-    with locked(folder):
+    its hours. SIGTERM ends the stage at hand, with a checkpoint, and the queue."""
+    with locked(folder), stop_on_request() as asked:
         end = time.monotonic() + minutes * 60
         for stage in stages:
             while True:
                 entry = read_ledger(folder).get(stage.name)
                 done = entry is not None and entry["hours"] >= stage.hours
                 left = (end - time.monotonic()) / 60
-                if done or left <= 0.05:
+                if done or left <= 0.05 or asked.is_set():
                     break
                 wait_while_paused(folder)
                 wanted = stage.hours - (entry["hours"] if entry else 0.0)

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reverie.model.training.stopping import stop_on_request
+
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.jsonl"
 
@@ -93,6 +95,7 @@ def train_part(
 
     `out` holds the checkpoint and the record afterwards.
     With `resume` a checkpoint that is there goes on, to the step; the random numbers of step k depend on k alone.
+    SIGTERM ends it after the step at hand.
     """
     out.mkdir(parents=True, exist_ok=True)
     network = part.network
@@ -134,40 +137,43 @@ def train_part(
     running: dict[str, float] = {}
     network.train()
     end = None if steps is None else step + steps
-    while (now := time.monotonic()) - begun < minutes * 60 and step != end:
-        left = 1.0 - (now - begun) / (minutes * 60)
-        fall = min(left / config.decay_share, 1.0) if config.decay_share else 1.0
-        for group in optimizer.param_groups:
-            group["lr"] = config.lr * group["lr_scale"] * min(1.0, (step + 1) / config.warmup) * max(fall, 0.02)
-        torch.manual_seed(config.seed * 1_000_003 + step)
-        loss, figures = part.loss(np.random.default_rng([config.seed, step]))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        if not math.isfinite(float(norm)):
-            raise FloatingPointError(f"step {step}: the gradient is not finite")
-        optimizer.step()
-        step += 1
-        rate = max(1.0 - config.ema, 10.0 / (step + 20))  # an average over the last tenth at first (Karras et al. 2024)
-        with torch.no_grad():
-            for key, value in network.state_dict().items():
-                if value.dtype.is_floating_point:
-                    ema[key].lerp_(value, rate)
-                else:
-                    ema[key].copy_(value)
-        for name, value in figures.items():
-            running[name] = value if name not in running else 0.98 * running[name] + 0.02 * value
-        if step % 100 == 0:
-            record({f"train_{name}": round(value, 5) for name, value in running.items()})
-        now = time.monotonic()
-        if now - saved > config.checkpoint_every:
-            keep()
-            saved = time.monotonic()
-        if now - measured > config.evaluate_every:
-            measure()
-            measured = time.monotonic()
-    figures = measure()
+    with stop_on_request() as asked:
+        while (now := time.monotonic()) - begun < minutes * 60 and step != end and not asked.is_set():
+            left = 1.0 - (now - begun) / (minutes * 60)
+            fall = min(left / config.decay_share, 1.0) if config.decay_share else 1.0
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * group["lr_scale"] * min(1.0, (step + 1) / config.warmup) * max(fall, 0.02)
+            torch.manual_seed(config.seed * 1_000_003 + step)
+            loss, figures = part.loss(np.random.default_rng([config.seed, step]))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+            if not math.isfinite(float(norm)):
+                raise FloatingPointError(f"step {step}: the gradient is not finite")
+            optimizer.step()
+            step += 1
+            rate = max(
+                1.0 - config.ema, 10.0 / (step + 20)
+            )  # an average over the last tenth at first (Karras et al. 2024)
+            with torch.no_grad():
+                for key, value in network.state_dict().items():
+                    if value.dtype.is_floating_point:
+                        ema[key].lerp_(value, rate)
+                    else:
+                        ema[key].copy_(value)
+            for name, value in figures.items():
+                running[name] = value if name not in running else 0.98 * running[name] + 0.02 * value
+            if step % 100 == 0:
+                record({f"train_{name}": round(value, 5) for name, value in running.items()})
+            now = time.monotonic()
+            if now - saved > config.checkpoint_every:
+                keep()
+                saved = time.monotonic()
+            if now - measured > config.evaluate_every:
+                measure()
+                measured = time.monotonic()
     keep()
+    figures = measure()
     (out / "trainer.json").write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
     return figures
 
