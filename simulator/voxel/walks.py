@@ -36,7 +36,7 @@ from reverie.simulator.voxel import physics
 from reverie.simulator.voxel.blocks import BLOCKS, SIZE_X, SIZE_Y, SIZE_Z
 from reverie.simulator.voxel.creatures import CREATURE_COUNT, CX, CY, CYAW, CZ, KIND, PHASE, populate
 from reverie.simulator.voxel.laws import USUAL, Laws
-from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelState, VoxelWorld
+from reverie.simulator.voxel.world import HELD_OUT_SEED, MAX_SEED, VoxelState, VoxelWorld
 from reverie.simulator.world import EVENTS
 
 WALK_STREAM = 78
@@ -68,6 +68,8 @@ CASUAL: tuple[tuple[str, float], ...] = (
 PLACED = tuple(index for index, block in enumerate(BLOCKS) if block.name != "air")
 """Kinds of block that structures are made of."""
 SHARD_ROWS = 8192
+HELD_LANDS = range(HELD_OUT_SEED + 150_000, HELD_OUT_SEED + 160_000)
+"""Seeds of the worlds of held-out walks."""
 
 
 def labourer(mind: Mind) -> Iterator[Action]:
@@ -158,7 +160,8 @@ def swimmer(mind: Mind) -> Iterator[Action]:
             yield Action(**keys, camera=(pitch, yaw))
 
 
-RARE: tuple[tuple[Callable[[Mind], Iterator[Action]], float], ...] = (
+Script = Callable[[Mind], Iterator[Action]]
+RARE: tuple[tuple[Script, float], ...] = (
     (labourer, 0.2), (miner, 0.25), (builder, 0.15), (jumper, 0.15), (edger, 0.15), (swimmer, 0.1),
 )  # fmt: skip
 
@@ -219,16 +222,13 @@ def play_walks(world: VoxelWorld, index: int, seed: int, lands: range = range(HE
             episode += 1
 
 
-def begin(world: VoxelWorld, seed: int, rare: bool, rng: np.random.Generator) -> tuple[VoxelState, Player]:
-    """A player at an episode's start in the world of a seed, and who plays."""
+def begin(
+    world: VoxelWorld, seed: int, rare: bool, rng: np.random.Generator, script: Script | None = None
+) -> tuple[VoxelState, Player]:
+    """A player at an episode's start in the world of a seed, and who plays: `script`, or one that is drawn."""
     scenes, shares = zip(*SCENES, strict=True)
-    script: Callable[[Mind], Iterator[Action]]
-    if rare:
-        scripts, weights = zip(*RARE, strict=True)
-        script = scripts[int(rng.choice(len(scripts), p=weights))]
-    else:
-        names, weights = zip(*CASUAL, strict=True)
-        script = SCRIPTS[str(rng.choice(names, p=weights))]
+    if script is None:
+        script = _drawn_script(rare, rng)
     scene = "lake" if script is swimmer and rng.random() < 0.5 else scenes[int(rng.choice(len(scenes), p=shares))]
     try:
         state = world.start(scene, seed)
@@ -243,6 +243,14 @@ def begin(world: VoxelWorld, seed: int, rare: bool, rng: np.random.Generator) ->
         state = world.spawn(state, x, min(y + float(rng.uniform(*LIFT)), SIZE_Y - 4.0), z, yaw, pitch)
     player: Player = ScriptedPlayer(script, int(rng.integers(2**31)))
     return state, Scrambler(player, rng) if rng.random() < SCRAMBLED_SHARE else player
+
+
+def _drawn_script(rare: bool, rng: np.random.Generator) -> Script:
+    if rare:
+        scripts, weights = zip(*RARE, strict=True)
+        return scripts[int(rng.choice(len(scripts), p=weights))]
+    names, weights = zip(*CASUAL, strict=True)
+    return SCRIPTS[str(rng.choice(names, p=weights))]
 
 
 def _moved(world: VoxelWorld, state: VoxelState, rng: np.random.Generator) -> VoxelState:
@@ -374,14 +382,22 @@ def _labels(world: VoxelWorld, row: Row) -> dict[str, np.ndarray]:
 
 
 def record_shard(
-    index: int, seed: int, rows: int = SHARD_ROWS, laws: Laws = USUAL, lands: range = range(HELD_OUT_SEED)
+    index: int,
+    seed: int,
+    rows: int = SHARD_ROWS,
+    laws: Laws = USUAL,
+    lands: range = range(HELD_OUT_SEED),
+    *,
+    held_out: bool = False,
 ) -> dict[str, np.ndarray]:
     """The rows of shard `index` of the walks called `seed`; see `reverie.model.training.walk_data` for their shapes.
 
-    Raises ReverieError if `lands`, the seeds of the worlds, hold one that is kept for evaluation.
+    Raises ReverieError if `lands`, the seeds of the worlds, are not all kept for evaluation, or all free for training,
+    as `held_out` says.
     """
-    if not 0 <= lands.start < lands.stop <= HELD_OUT_SEED:
-        raise ReverieError(f"walks: worlds are of seeds from 0 to {HELD_OUT_SEED - 1}; those above are for evaluation")
+    low, high = (HELD_OUT_SEED, MAX_SEED) if held_out else (0, HELD_OUT_SEED)
+    if not low <= lands.start < lands.stop <= high:
+        raise ReverieError(f"walks: worlds of seeds from {HELD_OUT_SEED} up are for evaluation, and only they are")
     world = VoxelWorld(hud=False, laws=laws)
     columns: dict[str, np.ndarray] = {}
     for number, row in enumerate(play_walks(world, index, seed, lands)):
@@ -402,17 +418,19 @@ def write_walks(
     *,
     rows: int = SHARD_ROWS,
     laws: Laws = USUAL,
+    held_out: bool = False,
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Writes the shards that are not there yet; gives how many. Raises ReverieError for seeds that make no sense.
 
-    Worlds are drawn from all seeds that are not held out.
+    Worlds are drawn from all seeds that are not held out, or with `held_out` from HELD_LANDS.
     """
     if seed < 0 or (shards and min(shards) < 0):
         raise ReverieError("walks: seeds and numbers of shards start from 0")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    jobs = [(os.fspath(folder), index, seed, rows, laws) for index in shards if not walk_path(folder, index).exists()]
+    missing = [index for index in shards if not walk_path(folder, index).exists()]
+    jobs = [(os.fspath(folder), index, seed, rows, laws, held_out) for index in missing]
     if processes <= 1:
         for done, job in enumerate(jobs):
             _write(job)
@@ -426,10 +444,12 @@ def write_walks(
     return len(jobs)
 
 
-def _write(job: tuple[str, int, int, int, Laws]) -> None:
-    folder, index, seed, rows, laws = job
+def _write(job: tuple[str, int, int, int, Laws, bool]) -> None:
+    folder, index, seed, rows, laws, held_out = job
     path = walk_path(folder, index)
     part = path.with_suffix(".part")
     names = json.dumps([block.name for block in BLOCKS])
-    save_file(record_shard(index, seed, rows, laws), part, {"names": names, "events": json.dumps(EVENTS)})
+    lands = HELD_LANDS if held_out else range(HELD_OUT_SEED)
+    columns = record_shard(index, seed, rows, laws, lands, held_out=held_out)
+    save_file(columns, part, {"names": names, "events": json.dumps(EVENTS)})
     part.replace(path)
