@@ -17,25 +17,27 @@ from reverie.model.actions import ACTION_INDEX
 from reverie.model.cells import Cell, CellMap
 from reverie.model.dynamics.config import Facts
 from reverie.model.dynamics.dynamics import Dynamics
-from reverie.model.dynamics.layout import BODY, DRY_TICKS, JUMP_AGE, MAX_JUMP_AGE, MAX_TICKS
-from reverie.model.dynamics.state import Actors, Hands, make_herd, read_only
+from reverie.model.dynamics.layout import BODY, DRY_TICKS, E_YAW, JUMP_AGE, MAX_JUMP_AGE, MAX_TICKS
+from reverie.model.dynamics.state import Actors, Hands, count_herd, make_herd, read_only
 from reverie.model.training.walk_data import RECORDED_BODY
 from reverie.simulator.action import Action
 from reverie.simulator.mind import Mind
 from reverie.simulator.players import ScriptedPlayer
 from reverie.simulator.voxel import physics
-from reverie.simulator.voxel.blocks import BLOCK_ID, BLOCKS, SIZE_X, SIZE_Y, SIZE_Z
+from reverie.simulator.voxel.blocks import BLOCK_ID, BLOCKS, SIZE_X, SIZE_Z
 from reverie.simulator.voxel.creatures import CX, CY, CYAW, CZ, KIND, PHASE
 from reverie.simulator.voxel.laws import USUAL, Laws
-from reverie.simulator.voxel.walks import begin, builder, labourer, miner, swimmer
+from reverie.simulator.voxel.walks import begin, builder, labourer, lifted, miner, swimmer
 from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelState, VoxelWorld
 from reverie.simulator.world import EVENTS
 
 FIRST_SEED = HELD_OUT_SEED + 320_000
 TICKS = 80
 HORIZONS = (8, 32, 80)
-WALKS = {"ahead": 24, "played": 24, "works": 32, "swims": 16, "falls": 24}
+WALKS = {"ahead": 24, "played": 24, "works": 48, "swims": 16, "falls": 24, "herds": 24}
 """Kinds of walks, and how many there are of each; the first two are the 48 walks of `walls_*` and `body_error_*`."""
+WATCHED = 160
+"""Ticks before a walk of the kind "herds", in which it is seen what entities do; other walks start unseen."""
 THROUGH = 12
 """Walks against a wall of one kind of block."""
 WALL_AHEAD, WALL_SIDES, WALL_HEIGHT = 3, (-3, 4), 4
@@ -88,7 +90,11 @@ def _make_walk(world: VoxelWorld, kind: str, number: int, facts: Facts, block: s
     state, act = _STARTS[kind](world, seed, number, rng)
     if kind == "through":
         state = _walled(world, state, block)
-    start, origin = state, state
+    before = [state]
+    for _ in range(WATCHED if kind == "herds" else 0):
+        state = world.step(state, act(state))
+        before.append(state)
+    start = state
     bodies, events, entities = [_body(state)], [], [_entities(state, start)]
     actions: list[Action] = []
     changes: list[tuple[int, Cell, str]] = []
@@ -106,7 +112,7 @@ def _make_walk(world: VoxelWorld, kind: str, number: int, facts: Facts, block: s
     gone = np.concatenate([np.zeros((1, followed.shape[1]), bool), np.logical_or.accumulate(jumps, 0)])
     followed[gone] = np.nan
     return TrueWalk(
-        kind, _cells(origin, facts), _actors(origin, followed[0]), tuple(actions), np.stack(bodies), np.stack(events),
+        kind, _cells(start, facts), _actors(start, _seen(before)), tuple(actions), np.stack(bodies), np.stack(events),
         tuple(changes), followed,
     )  # fmt: skip
 
@@ -137,11 +143,8 @@ def _scripted(*scripts: Callable[[Mind], Iterator[Action]]) -> Callable[..., tup
 def _falls(world: VoxelWorld, seed: int, number: int, rng: np.random.Generator) -> tuple[VoxelState, Act]:
     """From some metres above the ground, with keys held or none."""
     state, _ = begin(world, seed, False, rng)
-    x, y, z, yaw, pitch = (float(value) for value in world.pose(state))
-    top = float(state.heights[math.floor(x) % SIZE_X, math.floor(z) % SIZE_Z]) + 1.0
-    height = min(max(y, top) + float(rng.uniform(*FALL_HEIGHTS)), SIZE_Y - 4.0)
     held = ({}, {"forward": True}, {"back": True}, {"left": True, "sprint": True})[number % 4]
-    return world.spawn(state, x, height, z, yaw, pitch), lambda now: Action(**held)
+    return lifted(world, state, float(rng.uniform(*FALL_HEIGHTS))), lambda now: Action(**held)
 
 
 def _through(world: VoxelWorld, seed: int, number: int, rng: np.random.Generator) -> tuple[VoxelState, Act]:
@@ -157,6 +160,7 @@ _STARTS: dict[str, Callable[..., tuple[VoxelState, Act]]] = {
     "works": _scripted(labourer, miner, builder),
     "swims": _scripted(swimmer),
     "falls": _falls,
+    "herds": _played,
     "through": _through,
 }
 
@@ -197,12 +201,23 @@ def _cells(state: VoxelState, facts: Facts) -> CellMap:
     return CellMap().write(low, tokens[state.blocks[xs][:, :, zs]])
 
 
-def _actors(state: VoxelState, entities: np.ndarray) -> Actors:
-    """The actors of a start; of what was before it nothing is known."""
+def _actors(state: VoxelState, herd: np.ndarray) -> Actors:
+    """The actors of a start; of what the body did before it nothing is known."""
     body = np.zeros(BODY)
     body[: len(RECORDED_BODY)] = _body(state)
     body[JUMP_AGE], body[DRY_TICKS] = MAX_JUMP_AGE, MAX_TICKS
-    return Actors(read_only(body), Hands(slot=state.hands.slot), make_herd(entities))
+    return Actors(read_only(body), Hands(slot=state.hands.slot), read_only(herd))
+
+
+def _seen(states: Sequence[VoxelState]) -> np.ndarray:
+    """float64 [m, ENTITY]: the entities of the last of some states, with what is known of them from those before."""
+    tracks = [_entities(state, states[-1]) for state in states]
+    herd = make_herd(tracks[0]).copy()
+    for track in tracks[1:]:
+        motion, turn = track[:, :3] - herd[:, :3], track[:, 3] - herd[:, E_YAW]
+        count_herd(herd, np.where(np.abs(motion) < TELEPORT, motion, 0.0), turn)
+        herd[:, :6] = track
+    return herd
 
 
 def _changes(before: VoxelState, after: VoxelState) -> list[tuple[Cell, str]]:
@@ -303,7 +318,7 @@ def dynamics_figures(
     figures |= fall_figures(pairs["falls"])
     figures |= swim_figures(pairs["swims"])
     figures |= through_figures(pairs["through"])
-    figures |= entity_figures(everything)
+    figures |= entity_figures(pairs["herds"])
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 
@@ -432,12 +447,12 @@ def entity_figures(pairs: Pairs) -> dict[str, float]:
             far.append(np.hypot(*np.moveaxis(mine[-1, :, [0, 2]] - mine[0, :, [0, 2]], 0, 0)))
             step.append(np.hypot(*np.moveaxis(np.diff(mine[..., [0, 2]], axis=0), -1, 0)).ravel())
             turn.append(np.abs(np.diff(mine[..., 3], axis=0)).ravel())
-    far, own = np.sort(np.concatenate(true_far)), np.sort(np.concatenate(own_far))
+    far, strayed = (np.sort(np.round(np.concatenate(found), 1)) for found in (true_far, own_far))
     steps, own_steps = np.concatenate(true_step), np.concatenate(own_step)
-    figures = {f"entity_far_{q}": float(np.quantile(own, q / 100)) for q in (25, 50, 75, 95)}
+    figures = {f"entity_far_{q}": float(np.quantile(strayed, q / 100)) for q in (25, 50, 75, 95)}
     figures |= {f"entity_true_far_{q}": float(np.quantile(far, q / 100)) for q in (25, 50, 75, 95)}
-    grid = np.concatenate([far, own])
-    shares = np.searchsorted(far, grid, side="right") / len(far), np.searchsorted(own, grid, side="right") / len(own)
+    grid = np.concatenate([far, strayed])
+    shares = [np.searchsorted(side, grid, side="right") / len(side) for side in (far, strayed)]
     return figures | {
         "entities": float(len(far)),
         "entity_far_ks": float(np.abs(shares[0] - shares[1]).max()),

@@ -34,7 +34,18 @@ from reverie.simulator.mind import Mind
 from reverie.simulator.players import SCRIPTS, Player, ScriptedPlayer
 from reverie.simulator.voxel import physics
 from reverie.simulator.voxel.blocks import BLOCKS, SIZE_X, SIZE_Y, SIZE_Z
-from reverie.simulator.voxel.creatures import CREATURE_COUNT, CX, CY, CYAW, CZ, KIND, PHASE, populate
+from reverie.simulator.voxel.creatures import (
+    CREATURE_COUNT,
+    CX,
+    CY,
+    CYAW,
+    CZ,
+    HALF_WIDTHS,
+    HEIGHTS,
+    KIND,
+    PHASE,
+    populate,
+)
 from reverie.simulator.voxel.laws import USUAL, Laws
 from reverie.simulator.voxel.world import HELD_OUT_SEED, MAX_SEED, VoxelState, VoxelWorld
 from reverie.simulator.world import EVENTS
@@ -239,8 +250,7 @@ def begin(
         state = furnish(world, state, rng, pool=script is swimmer)
     state = _herded(state, world, rng)
     if rng.random() < (0.25 if rare else 0.05):
-        x, y, z, yaw, pitch = world.pose(state)
-        state = world.spawn(state, x, min(y + float(rng.uniform(*LIFT)), SIZE_Y - 4.0), z, yaw, pitch)
+        state = lifted(world, state, float(rng.uniform(*LIFT)))
     player: Player = ScriptedPlayer(script, int(rng.integers(2**31)))
     return state, Scrambler(player, rng) if rng.random() < SCRAMBLED_SHARE else player
 
@@ -269,6 +279,17 @@ def _moved(world: VoxelWorld, state: VoxelState, rng: np.random.Generator) -> Vo
     return replace(state, hands=replace(state.hands, slot=int(rng.integers(9))), cache={})
 
 
+def lifted(world: VoxelWorld, state: VoxelState, metres: float) -> VoxelState:
+    """The player so many metres higher, or half of that, and so on, until it is free."""
+    x, y, z, yaw, pitch = (float(value) for value in world.pose(state))
+    while metres > 0.5:
+        up = min(y + metres, SIZE_Y - 4.0)
+        if physics.box_is_free(state.blocks, world.laws.solid, x, up, z, physics.HALF_WIDTH, physics.HEIGHT):
+            return world.spawn(state, x, up, z, yaw, pitch)
+        metres /= 2
+    return state
+
+
 def _herded(state: VoxelState, world: VoxelWorld, rng: np.random.Generator) -> VoxelState:
     """The state with animals about the player, some of them near."""
     creatures = np.zeros_like(state.creatures)
@@ -278,7 +299,9 @@ def _herded(state: VoxelState, world: VoxelWorld, rng: np.random.Generator) -> V
         x = math.floor(state.body[physics.X] + math.cos(angle) * reach) + 0.5
         z = math.floor(state.body[physics.Z] + math.sin(angle) * reach) + 0.5
         y = float(state.heights[int(x) % SIZE_X, int(z) % SIZE_Z]) + 1.0
-        if y < SIZE_Y - 4 and abs(y - state.body[physics.Y]) < 6:
+        kind = int(creatures[number, KIND])
+        free = physics.box_is_free(state.blocks, world.laws.solid, x, y, z, HALF_WIDTHS[kind], HEIGHTS[kind])
+        if free and y < SIZE_Y - 4 and abs(y - state.body[physics.Y]) < 6:
             creatures[number, [CX, CY, CZ]] = x, y, z
     return replace(state, creatures=creatures, cache={})
 
