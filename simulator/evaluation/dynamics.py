@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reverie.model.actions import ACTION_INDEX
 from reverie.model.cells import Cell, CellMap
 from reverie.model.dynamics.config import Facts
 from reverie.model.dynamics.dynamics import Dynamics
@@ -21,10 +20,11 @@ from reverie.model.dynamics.layout import BODY, DRY_TICKS, E_YAW, JUMP_AGE, MAX_
 from reverie.model.dynamics.state import Actors, Hands, count_herd, make_herd, read_only
 from reverie.model.training.walk_data import RECORDED_BODY
 from reverie.simulator.action import Action
+from reverie.simulator.evaluation.parts import held_up, is_inside
 from reverie.simulator.mind import Mind
 from reverie.simulator.players import ScriptedPlayer
 from reverie.simulator.voxel import physics
-from reverie.simulator.voxel.blocks import BLOCK_ID, BLOCKS, SIZE_X, SIZE_Z
+from reverie.simulator.voxel.blocks import BLOCKS, SIZE_X, SIZE_Z
 from reverie.simulator.voxel.creatures import CX, CY, CYAW, CZ, KIND, PHASE
 from reverie.simulator.voxel.laws import USUAL, Laws
 from reverie.simulator.voxel.walks import begin, builder, labourer, lifted, miner, swimmer
@@ -45,10 +45,6 @@ REACH = 64
 """Metres about the start within which cells are known."""
 ENTITY_REACH = 40.0
 """Metres within which entities are followed."""
-HELD_UP = 0.01
-"""Metres a tick below which a body whose keys would move it counts as held up."""
-INSIDE = 0.01
-"""Metres by which a box has to reach into a cell to be inside of it."""
 SOON = 2
 """Ticks within which an event counts as that of the truth."""
 TELEPORT = 2.0
@@ -254,7 +250,6 @@ def play_walks(dynamics: Dynamics, walks: Sequence[TrueWalk], laws: Laws = USUAL
     """The actions of walks, played from their starts."""
     n = len(walks)
     actors, cells = [walk.actors for walk in walks], [walk.cells for walk in walks]
-    solid = np.array([bool(laws.solid[BLOCK_ID[name]]) for name in dynamics.facts.names])
     bodies = [[one.body] for one in actors]
     entities = [[one.herd[:, :6]] for one in actors]
     events: list[list[tuple[str, ...]]] = [[] for _ in walks]
@@ -272,7 +267,7 @@ def play_walks(dynamics: Dynamics, walks: Sequence[TrueWalk], laws: Laws = USUAL
             events[i].append(step.events)
             names = [name for name in step.events if name in ("dig", "place")]
             changes[i] += [(tick, cell, names[0] if names else "") for cell in step.writes]
-            inside[i] += is_inside(cells[i], step.actors.body, solid)
+            inside[i] += is_inside(named(cells[i], dynamics.facts), step.actors.body, laws.solid)
     return [
         PlayedWalk(
             np.stack(bodies[i]), tuple(events[i]), tuple(changes[i]), np.stack(entities[i]), int(inside[i])
@@ -281,14 +276,10 @@ def play_walks(dynamics: Dynamics, walks: Sequence[TrueWalk], laws: Laws = USUAL
     ]  # fmt: skip
 
 
-def is_inside(cells: CellMap, body: np.ndarray, solid: np.ndarray) -> bool:
-    """Whether a player's box reaches into a cell of a solid token; `solid` bool [tokens]."""
-    half, height = physics.HALF_WIDTH - INSIDE, physics.HEIGHT - INSIDE
-    x, y, z = body[:3]
-    low = math.floor(x - half), math.floor(y + INSIDE), math.floor(z - half)
-    high = math.floor(x + half), math.floor(y + height), math.floor(z + half)
-    found = cells.window(low, (high[0] - low[0] + 1, high[1] - low[1] + 1, high[2] - low[2] + 1))
-    return bool(solid[found[found < len(solid)]].any())
+def named(cells: CellMap, facts: Facts) -> Callable[[int, int, int], str]:
+    """Names of the tokens at cells."""
+    names = dict(enumerate(facts.names))
+    return lambda x, y, z: names.get(cells.get(x, y, z), "unknown")
 
 
 # -- figures ------------------------------------------------------------------------------------------------
@@ -333,19 +324,11 @@ def _errors(pairs: Pairs) -> dict[int, float]:
     }
 
 
-def held_up(bodies: np.ndarray, actions: Sequence[Action]) -> np.ndarray:
-    """bool [t]: ticks in which keys would move a body [t + 1, ...] and it does not move along the ground."""
-    vectors = np.stack([action.to_vector() for action in actions])
-    forward = vectors[:, ACTION_INDEX["forward"]] - vectors[:, ACTION_INDEX["back"]]
-    left = vectors[:, ACTION_INDEX["left"]] - vectors[:, ACTION_INDEX["right"]]
-    metres = np.hypot(*np.diff(bodies[:, [0, 2]], axis=0).T)
-    return ((forward != 0) | (left != 0)) & (metres < HELD_UP)
-
-
 def body_figures(pairs: Pairs) -> dict[str, float]:
     """`walls_*` and `body_error_*`, with the shares of the truth."""
-    true = sum(int(held_up(walk.bodies, walk.actions).sum()) for walk, _ in pairs)
-    own = sum(int(held_up(mine.bodies, walk.actions).sum()) for walk, mine in pairs)
+    keys = [np.stack([action.to_vector() for action in walk.actions]) for walk, _ in pairs]
+    true = sum(int(held_up(walk.bodies, held).sum()) for (walk, _), held in zip(pairs, keys))
+    own = sum(int(held_up(mine.bodies, held).sum()) for (_, mine), held in zip(pairs, keys))
     figures = {
         "walls_standing": own / true if true else math.nan,
         "walls_true_share": true / (len(pairs) * TICKS),
