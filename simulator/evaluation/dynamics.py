@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -139,8 +140,8 @@ def _scripted(*scripts: Callable[[Mind], Iterator[Action]]) -> Callable[..., tup
 def _falls(world: VoxelWorld, seed: int, number: int, rng: np.random.Generator) -> tuple[VoxelState, Act]:
     """From some metres above the ground, with keys held or none."""
     state, _ = begin(world, seed, False, rng)
-    held = ({}, {"forward": True}, {"back": True}, {"left": True, "sprint": True})[number % 4]
-    return lifted(world, state, float(rng.uniform(*FALL_HEIGHTS))), lambda now: Action(**held)
+    held = (Action(), Action(forward=True), Action(back=True), Action(left=True, sprint=True))[number % 4]
+    return lifted(world, state, float(rng.uniform(*FALL_HEIGHTS))), lambda now: held
 
 
 def _through(world: VoxelWorld, seed: int, number: int, rng: np.random.Generator) -> tuple[VoxelState, Act]:
@@ -418,31 +419,36 @@ def through_figures(pairs: Pairs) -> dict[str, float]:
     }  # fmt: skip
 
 
+class Roamed(NamedTuple):
+    """Metres between start and end of each entity [m], metres and degrees of each tick [k]."""
+
+    far: np.ndarray
+    steps: np.ndarray
+    turns: np.ndarray
+
+
+def _roamed(tracks: Sequence[np.ndarray]) -> Roamed:
+    """Of tracks float64 [t + 1, m, 6]."""
+    ends = np.concatenate([track[-1] - track[0] for track in tracks])
+    motion = np.concatenate([np.diff(track, axis=0).reshape(-1, 6) for track in tracks])
+    return Roamed(
+        np.sort(np.round(np.hypot(ends[:, 0], ends[:, 2]), 1)), np.hypot(motion[:, 0], motion[:, 2]),
+        np.abs(motion[:, 3]),
+    )  # fmt: skip
+
+
 def entity_figures(pairs: Pairs) -> dict[str, float]:
     """How far entities get in the time of a walk, and how they move, beside the truth's."""
-    true_far, own_far, true_step, own_step, true_turn, own_turn = ([] for _ in range(6))
-    for walk, own in pairs:
-        there = np.isfinite(walk.entities[:, :, 0]).all(0)
-        for track, far, step, turn in (
-            (walk.entities, true_far, true_step, true_turn), (own.entities, own_far, own_step, own_turn)
-        ):  # fmt: skip
-            mine = track[:, there]
-            far.append(np.hypot(*np.moveaxis(mine[-1, :, [0, 2]] - mine[0, :, [0, 2]], 0, 0)))
-            step.append(np.hypot(*np.moveaxis(np.diff(mine[..., [0, 2]], axis=0), -1, 0)).ravel())
-            turn.append(np.abs(np.diff(mine[..., 3], axis=0)).ravel())
-    far, strayed = (np.sort(np.round(np.concatenate(found), 1)) for found in (true_far, own_far))
-    steps, own_steps = np.concatenate(true_step), np.concatenate(own_step)
-    figures = {f"entity_far_{q}": float(np.quantile(strayed, q / 100)) for q in (25, 50, 75, 95)}
-    figures |= {f"entity_true_far_{q}": float(np.quantile(far, q / 100)) for q in (25, 50, 75, 95)}
-    grid = np.concatenate([far, strayed])
-    shares = [np.searchsorted(side, grid, side="right") / len(side) for side in (far, strayed)]
-    return figures | {
-        "entities": float(len(far)),
-        "entity_far_ks": float(np.abs(shares[0] - shares[1]).max()),
-        "entity_moving": float((own_steps > MOVES).mean()),
-        "entity_true_moving": float((steps > MOVES).mean()),
-        "entity_speed": float(own_steps[own_steps > MOVES].mean()) if (own_steps > MOVES).any() else 0.0,
-        "entity_true_speed": float(steps[steps > MOVES].mean()),
-        "entity_turning": float(np.concatenate(own_turn).mean()),
-        "entity_true_turning": float(np.concatenate(true_turn).mean()),
-    }
+    there = [np.isfinite(walk.entities[:, :, 0]).all(0) for walk, _ in pairs]
+    true = _roamed([walk.entities[:, known] for (walk, _), known in zip(pairs, there)])
+    own = _roamed([mine.entities[:, known] for (_, mine), known in zip(pairs, there)])
+    grid = np.concatenate([true.far, own.far])
+    shares = [np.searchsorted(far, grid, side="right") / len(far) for far in (true.far, own.far)]
+    figures = {"entities": float(len(true.far)), "entity_far_ks": float(np.abs(shares[0] - shares[1]).max())}
+    for name, side in (("entity", own), ("entity_true", true)):
+        moving = side.steps > MOVES
+        figures |= {f"{name}_far_{q}": float(np.quantile(side.far, q / 100)) for q in (25, 50, 75, 95)}
+        figures[f"{name}_moving"] = float(moving.mean())
+        figures[f"{name}_speed"] = float(side.steps[moving].mean()) if moving.any() else 0.0
+        figures[f"{name}_turning"] = float(side.turns.mean())
+    return figures

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
@@ -248,7 +249,7 @@ def measure_walls(session: Session, run: Run) -> Measured:
     for tick in range(max(run.ticks)):
         state = world.step(state, Action.from_vector(run.actions[tick]))
         poses.append(np.asarray(world.pose(state), np.float64))
-        inside += is_inside(lambda x, y, z, now=state: world.get_block(now, x, y, z), poses[-1])
+        inside += is_inside(partial(world.get_block, state), poses[-1])
     track = np.stack(poses)
     values: Values = {
         "_held_up": float(held_up(track, run.actions).sum()),
