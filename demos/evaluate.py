@@ -4,6 +4,7 @@ python -m reverie.demos.evaluate --world tiny --quick          # about three min
 python -m reverie.demos.evaluate --world tiny --jobs 2         # everything, two processes, at most an hour
 python -m reverie.demos.evaluate --world truth --keys seen_psnr detail
 python -m reverie.demos.evaluate --world hazy                  # a corruption of the truth
+python -m reverie.demos.evaluate --world FOLDER --keys tasks_16 walls_    # dynamics alone, in true cells
 
 A measurement that is called again goes on where it was. With --json the report is the last line.
 """
@@ -11,6 +12,7 @@ A measurement that is called again goes on where it was. With --json the report 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -25,15 +27,25 @@ from reverie.simulator.evaluation.starts import COLUMNS, StartsTrue
 from reverie.simulator.judge.cache import cache_folder
 
 TRUTH = "truth"
+DYNAMICS, DYNAMICS_WEIGHTS = "dynamics.json", "dynamics.safetensors"
 MINUTES, MINUTES_QUICK = 58.0, 3.0
 
 
 def open_world(name: str, size: tuple[int, int], backend: str, device: str) -> Any:
-    """The world of a name: `truth`, a corruption of it, or a model's dream. Raises ReverieError."""
+    """The world of a name: `truth`, a corruption of it, a folder of dynamics, or a model's dream.
+
+    Raises ReverieError.
+    """
     if name == TRUTH:
         return TrueWorld(size)
     if name in CORRUPTIONS:
         return CORRUPTIONS[name](size)
+    if (Path(name) / DYNAMICS).is_file():
+        from reverie.model.dynamics.dynamics import Dynamics
+        from reverie.simulator.evaluation.cells_world import CellsWorld
+
+        weights = hashlib.sha256((Path(name) / DYNAMICS_WEIGHTS).read_bytes()).hexdigest()[:12]
+        return CellsWorld(Dynamics.load(Path(name)), size, weights)
     from reverie.simulator.dream import DreamWorld
 
     world = DreamWorld.load(name, backend, device, size)

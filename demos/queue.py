@@ -1,6 +1,9 @@
 """Training of the second edition as one queue: `python -m reverie.demos.queue all|status|assemble --out FOLDER`.
 
-The stages are data first, then facts, then each network; see `reverie.model.training.queue`.
+The stages are data first, then facts, then each network; see `reverie.model.training.queue`. Dynamics have stages of
+their own and stand alone: `all --out FOLDER --only walks-held,walks,dynamics --minutes 90` records 2 + 32 files of
+8,192 ticks (about ten minutes of a core), trains for an hour, and leaves in FOLDER/dynamics what `Dynamics.load` takes
+and `python -m reverie.demos.dynamics evaluate` measures.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ FACT_WORLDS = 60
 """Worlds of views that facts of tokens are found from."""
 LANDS, LANDS_HELD = 400, 24
 """Worlds of cells that the world model learns from and is measured on."""
+WALKS, WALKS_HELD = 32, 2
+"""Shards of walks that dynamics learn from and are measured on."""
 HELD_FROM = 1_100_000
 TRAIN_FROM = 500_000
 
@@ -91,12 +96,31 @@ def make_stages(folder: Path, worlds: int = 800, held: int = 24, views: int = 40
 
         return run
 
+    def walks(name: str, shards: int, held_out: bool) -> dict[str, float]:
+        from tqdm import tqdm
+
+        from reverie.simulator.voxel.walks import write_walks
+
+        with tqdm(total=shards, desc=name, unit="shard") as bar:
+            written = write_walks(
+                data / name, range(shards), held_out=held_out, progress=lambda done, _: bar.update(done - bar.n)
+            )
+        return {"written": float(written)}
+
+    def dynamics(minutes: float) -> dict[str, float]:
+        from reverie.model.training.dynamics import train
+
+        return train(data / "walks", folder / "dynamics", minutes, held_folder=data / "walks-held")
+
     return [
         Stage("views-held", 0.0, lambda _: record("views-held", HELD_FROM, held, True)),
         Stage("views", 0.0, lambda _: record("views", TRAIN_FROM, worlds, False)),
         Stage("facts", 0.0, lambda _: facts()),
         Stage("frames", 5.0, frames),
         Stage("lift", 7.0, lifter),
+        Stage("walks-held", 0.0, lambda _: walks("walks-held", WALKS_HELD, True)),
+        Stage("walks", 0.0, lambda _: walks("walks", WALKS, False)),
+        Stage("dynamics", 1.0, dynamics),
         Stage("lands-held", 0.0, lambda _: lands("lands-held", HELD_FROM - 100_000, LANDS_HELD)),
         Stage("lands", 0.0, lambda _: lands("lands", 0, LANDS)),
         Stage("outline", 1.0, land("outline")),

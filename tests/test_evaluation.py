@@ -26,13 +26,34 @@ from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelWorld
 SIZE = (48, 80)
 LIMITS = Limits(explorer=32, walk=5, revisit=1, stay=1, turn=8.0, seeds=2)
 SMALL = Amounts(
-    explorer=2, walk=2, turn=1, revisit=1, back=1, idle=1, seeds=1, door=1, task=8, nostate=1, readouts=1, limits=LIMITS
+    explorer=2,
+    walk=2,
+    walls=3,
+    turn=1,
+    revisit=1,
+    back=1,
+    idle=1,
+    seeds=1,
+    door=1,
+    task=8,
+    nostate=1,
+    readouts=1,
+    limits=LIMITS,
 )
 NOTICED: dict[str, tuple[str, ...]] = {
-    "frozen": ("seen_psnr_8", "psnr_32", "perceptual_32", "place_error_32", "edit_away_walk", "tasks_16"),
+    "frozen": (
+        "seen_psnr_8",
+        "psnr_32",
+        "perceptual_32",
+        "place_error_32",
+        "edit_away_walk",
+        "tasks_16",
+        "body_error_32",
+        "walls_standing",
+    ),
     "blurred": ("seen_psnr_1", "detail_5s", "perceptual_1", "frechet_2s", "edit_psnr_1s", "turn_return_8"),
     "noisy": ("seen_psnr_1", "detail_5s", "idle_drift", "seeds_same", "frechet_2s", "revisit_psnr_1s"),
-    "shuffled": ("seen_psnr_8", "psnr_32", "place_error_32", "walk_return_psnr", "tasks_16"),
+    "shuffled": ("seen_psnr_8", "psnr_32", "place_error_32", "walk_return_psnr", "tasks_16", "body_error_32"),
     "hazy": ("seen_psnr_32", "contrast_5s", "detail_5s", "frechet_2s", "idle_drift", "edit_psnr_1s"),
     "drifting": ("idle_drift", "revisit_psnr_1s", "turn_return_8", "seen_psnr_32"),
     "emptied": ("turn_return_8", "revisit_psnr_1s", "edit_return_turn10"),

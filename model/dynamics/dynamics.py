@@ -47,10 +47,13 @@ from reverie.model.dynamics.steps import (
     to_world,
     turn_head,
     unknown_under,
+    within,
 )
 from reverie.model.errors import ReverieError
 
 CONFIG, WEIGHTS = "dynamics.json", "dynamics.safetensors"
+OF_HANDS = ("dig", "place")
+"""Events that happen if and only if hands change a cell."""
 HAND_STREAM, TOKEN_STREAM, TURN_STREAM, WALK_STREAM = 1, 2, 3, 4
 """Set the draws of one tick apart."""
 
@@ -149,7 +152,8 @@ class Dynamics:
         if len(herd):
             self._roam(herd, owners, places, pastures, seeds, ticks)
         named = [
-            tuple(name for name, logit in zip(self.facts.events, row) if logit > 0) + _event_of(changed, one)
+            tuple(name for name, logit in zip(self.facts.events, row) if logit > 0 and name not in OF_HANDS)
+            + _event_of(changed, one)
             for row, changed, one in zip(events, writes, hands)
         ]
         starts = np.searchsorted(owners, np.arange(n + 1))
@@ -222,7 +226,7 @@ class Dynamics:
                 count_break(hands.break_age, attack, bool(event[i] == at.DIG)),
                 count_use(hands.use_age, use, bool(aimed.found[i]), bool(event[i] == at.PLACE)),
             )  # fmt: skip
-            after.append((state, (None, "dig", "place")[int(event[i])]))
+            after.append((state, (None, *OF_HANDS)[int(event[i])]))
             writes.append(changed)
         return after, writes, answer[:, count:]
 
@@ -248,7 +252,7 @@ class Dynamics:
         boxes = player_boxes(facts, n)
         sin, cos = f.frames_of(body[:, at.YAW])
         velocity = to_frame(body[:, at.VX : at.VZ + 1], sin, cos)
-        place = np.ascontiguousarray(body[:, :3])
+        place = body[:, :3].copy()
         here = see(facts, grounds, place, boxes.half, at.BODY_LEVELS_FROM)
         near = f.near_entity(body, _by_owner(herd, owners, n), sin, cos)
         numbers = f.push_numbers(body, keys, here.fraction, near, velocity)
@@ -269,7 +273,7 @@ class Dynamics:
         for axis, entry in ((0, at.VX), (2, at.VZ)):
             body[:, entry] = move[:, axis] * np.where(carried.hits[:, axis] != 0, contact.stopped, contact.free)
         body[:, at.VY] = move[:, 1] * contact.up + contact.added
-        body[:, at.EYE] = push.eye
+        body[:, at.EYE] = np.clip(push.eye, 0.0, facts.height)
         body[:, at.ON_GROUND] = contact.on_ground > 0
         body[:, at.IN_WATER] = contact.in_water > 0
         body[:, at.BUMPED] = contact.bumped > 0
@@ -290,7 +294,7 @@ class Dynamics:
         """Moves entities [h, ENTITY] in place. Those in cells that nothing is known of stay as they are."""
         facts, nets, limit = self.facts, self._networks, self.config.turn_limit
         boxes = entity_boxes(facts, herd[:, at.E_KIND])
-        place = np.ascontiguousarray(herd[:, :3])
+        place = herd[:, :3].copy()
         frozen = unknown_under(grounds, place)
         numbers_in_herd = np.arange(len(owners)) - np.searchsorted(owners, owners)
         draws = np.array([
@@ -318,6 +322,7 @@ class Dynamics:
         walk = f.read_walk(nets("walk", numbers, np.concatenate([felt.here.tokens, felt.ahead.tokens], 1)), motion)
         mode, rows = choose(walk.modes, draws[:, 1]), np.arange(len(herd))
         move = to_world(walk.forward[rows, mode], walk.left, walk.up[rows, mode], sin, cos)
+        move = within(move, at.ENTITY_REACH)
         moved = carry(facts, grounds, place, move, boxes).moved
         moved[frozen], turn = 0.0, np.where(frozen, 0.0, turn)
         herd[:, :3] += moved

@@ -242,14 +242,21 @@ def pool(tokens, table, out, offset):
 
 
 @compiled
-def find_overlaps(cells, low, place, inside, beside):
-    """Counts int64 [256]: tokens that the middle axis of a body was in, and tokens of cells beside and under it."""
+def find_overlaps(cells, low, place, before, entered, beside):
+    """Counts int64 [256]: tokens of cells that the middle axis of a body came into, and of those beside and under it.
+
+    `before` float64 [n, 3] is where each body was a tick earlier; NaN: not known, so that it came into nothing.
+    """
     for i in range(place.shape[0]):
         x, z = math.floor(place[i, 0]), math.floor(place[i, 2])
         foot, middle = math.floor(place[i, 1] + 0.2), math.floor(place[i, 1] + 1.0)
-        inside[_token(cells, low, i, x, foot, z, UNKNOWN)] += 1
-        if middle != foot:
-            inside[_token(cells, low, i, x, middle, z, UNKNOWN)] += 1
+        if not math.isnan(before[i, 0]):
+            aside = math.floor(before[i, 0]) != x or math.floor(before[i, 2]) != z
+            lowest, highest = math.floor(before[i, 1] + 0.2), math.floor(before[i, 1] + 1.0)
+            if aside or foot < lowest or foot > highest:
+                entered[_token(cells, low, i, x, foot, z, UNKNOWN)] += 1
+            if middle != foot and (aside or middle < lowest or middle > highest):
+                entered[_token(cells, low, i, x, middle, z, UNKNOWN)] += 1
         beside[_token(cells, low, i, x, foot - 1, z, UNKNOWN)] += 1
         for dx, dz in ((-1, 0), (1, 0), (0, -1), (0, 1)):
             beside[_token(cells, low, i, x + dx, middle, z + dz, UNKNOWN)] += 1

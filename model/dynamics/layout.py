@@ -34,6 +34,8 @@ WINDOW_LOW, WINDOW_SHAPE = (-5, -8, -5), (11, 16, 11)
 """Cells about a body that a tick may depend on: the first one from its own (floor of x, y + 0.1, z); how many."""
 ENTITY_LOW, ENTITY_SHAPE = (-2, -5, -2), (5, 9, 5)
 """The same about an entity."""
+BODY_REACH, ENTITY_REACH = (4.0, 4.0, 4.0), (1.5, 4.0, 1.5)
+"""Metres along x, y, z that a box goes in a tick at most: its cells reach no further."""
 FLOOR_MARGIN = 0.1
 """Metres added to a height before it is rounded down: feet on a whole height would flip between two cells."""
 

@@ -83,7 +83,7 @@ def turn_head(body: np.ndarray, camera: np.ndarray) -> None:
 def aim_hands(facts: Facts, grounds: Grounds, body: np.ndarray) -> Aim:
     """What the crosshairs of bodies [n, BODY] rest on."""
     n = len(body)
-    eye = np.ascontiguousarray(body[:, : at.Z + 1])
+    eye = body[:, : at.Z + 1].copy()
     eye[:, 1] += body[:, at.EYE]
     yaw, pitch = np.radians(body[:, at.YAW]), np.radians(body[:, at.PITCH])
     look = np.stack([-np.sin(yaw) * np.cos(pitch), -np.sin(pitch), np.cos(yaw) * np.cos(pitch)], 1)
@@ -134,7 +134,12 @@ def attempt(push: Push, sin: np.ndarray, cos: np.ndarray) -> np.ndarray:
     """float64 [n, 3]: the motion that bodies attempt along x, y, z. Of two outcomes the likelier one happens."""
     moves = np.asarray(push.still) <= 0
     forward, left = np.where(moves, push.forward, 0.0), np.where(moves, push.left, 0.0)
-    return to_world(forward, left, np.asarray(push.up, np.float64), sin, cos)
+    return within(to_world(forward, left, np.asarray(push.up, np.float64), sin, cos), at.BODY_REACH)
+
+
+def within(move: np.ndarray, reach: tuple[float, float, float]) -> np.ndarray:
+    """Moves float64 [n, 3], none longer than the cells about a box reach."""
+    return np.clip(move, np.negative(reach), reach)
 
 
 def held_back(facts: Facts, grounds: Grounds, place: np.ndarray, move: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from reverie.model.dynamics import features as f
 from reverie.model.dynamics import layout as at
 from reverie.model.dynamics.config import DynamicsConfig, Facts
-from reverie.model.dynamics.dynamics import save_dynamics
+from reverie.model.dynamics.dynamics import OF_HANDS, save_dynamics
 from reverie.model.dynamics.networks import DynamicsNetworks
 from reverie.model.dynamics.state import count_body, count_break, count_herd, count_use
 from reverie.model.dynamics.steps import (
@@ -330,7 +330,7 @@ class DynamicsPart:
         events = F.binary_cross_entropy_with_logits(
             contact.events + wrote, _tensor(lessons.happened[rows]), reduction="none"
         )
-        other = [k for k, name in enumerate(facts.events) if name not in ("dig", "place")]
+        other = [k for k, name in enumerate(facts.events) if name not in OF_HANDS]
         return {
             "push": (_loss(error) * _tensor(weight)).mean() + eyes.mean(),
             "still": (still * sure).mean(),
@@ -454,14 +454,18 @@ def _touching(
     return found[0], found[1]
 
 
-def make_part(folder: Path, config: DynamicsConfig | None = None) -> DynamicsPart:
-    """The part that learns from a folder of walks; the last shard is held out. Raises ReverieError."""
+def make_part(folder: Path, config: DynamicsConfig | None = None, held_folder: Path | None = None) -> DynamicsPart:
+    """The part that learns from a folder of walks; held out are those of another one, or else the last shard.
+
+    Raises ReverieError.
+    """
     files = walk_files(folder)
-    cut = max(len(files) - HELD_SHARDS, 1)
+    cut = len(files) if held_folder else max(len(files) - HELD_SHARDS, 1)
     walks = read_walks(files[:cut])
     facts = find_facts(walks)
     train = Lessons(walks, facts)
-    held = Lessons(read_walks(files[cut:]), facts) if files[cut:] else train
+    others = walk_files(held_folder) if held_folder else files[cut:]
+    held = Lessons(read_walks(others), facts) if others else train
     limit, stride = find_strides(train.herd, walks)
     config = replace(config or DynamicsConfig(), turn_limit=limit, stride=stride)
     if not len(train.usable):
@@ -479,15 +483,18 @@ def train(
     resume: bool = True,
     *,
     steps: int | None = None,
+    held_folder: Path | None = None,
     config: DynamicsConfig | None = None,
     trainer: TrainerConfig = TRAINER,
+    batch: int = BATCH,
     progress: Callable[[int, dict[str, float]], None] | None = None,
 ) -> dict[str, float]:
     """Trains dynamics from recorded walks and writes what `Dynamics.load` reads into `out_folder`; gives the losses.
 
     With `resume` a checkpoint that is there goes on, to the step. Losses go to `history.jsonl`.
     """
-    part = make_part(data_folder, config)
+    part = make_part(data_folder, config, held_folder)
+    part.batch = batch
     figures = train_part(part, out_folder, minutes, trainer, resume=resume, steps=steps, progress=progress)
     export(part, out_folder)
     return figures

@@ -117,19 +117,21 @@ def read_walks(files: list[Path]) -> Walks:
 def find_facts(walks: Walks) -> Facts:
     """What recorded walks show of tokens and boxes.
 
-    A token is solid if no body was ever inside of its cells; a crosshair rests on a token if rays have ended at it
-    and not gone through; the boxes' sizes are the smallest distances from cells that hold bodies out.
+    A token is solid if no body ever came into its cells (one that began in a cell proves nothing); a crosshair rests on
+    a token if rays have ended at it and not gone through; the boxes' sizes are the smallest distances from cells that
+    hold bodies out.
     """
     n = len(walks.names)
     centre = walks.body[:, :3]
     low = np.floor(centre + (0.0, 0.1, 0.0)).astype(np.int64) + np.array(WINDOW_LOW)
-    inside, beside = np.zeros(256, np.int64), np.zeros(256, np.int64)
-    find_overlaps(walks.cells, low, centre, inside, beside)
-    solid = inside[:n] <= FEWEST * (inside + beside)[:n]
+    before = np.full_like(centre, np.nan)
+    before[1:][walks.follows[:-1]] = centre[:-1][walks.follows[:-1]]
+    entered, beside = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    find_overlaps(walks.cells, low, centre, before, entered, beside)
+    solid = entered[:n] <= FEWEST * (entered + beside)[:n]
     table = np.zeros(256, np.bool_)
     table[:n] = solid
-    moving = np.zeros(len(walks), np.bool_)
-    moving[1:] = walks.follows[:-1] & (walks.body[1:, :3] != walks.body[:-1, :3]).any(1)
+    moving = (np.isfinite(before) & (before != centre)).any(1)
     half, height = _box(walks.cells[moving], low[moving], centre[moving], table)
 
     yaw, pitch = np.radians(walks.body[:, 6]), np.radians(walks.body[:, 7])
@@ -145,7 +147,7 @@ def find_facts(walks: Walks) -> Facts:
     boxes = _entity_boxes(walks, table)
     standing = walks.body[:, RECORDED_BODY.index("ON_GROUND")] > 0
     eye_height, fall = (float(np.median(walks.body[standing, entry])) for entry in (EYE, VY))
-    empty = int(inside[:n].argmax())
+    empty = int(entered[:n].argmax())
     return Facts(
         names=walks.names, events=walks.event_names, solid=tuple(map(bool, solid)),
         targetable=tuple(map(bool, targetable)), empty=empty, reach=reach, half=half, height=height, eye=eye_height,

@@ -42,6 +42,7 @@ class Amounts:
 
     explorer: int = 16
     walk: int = 16
+    walls: int = 48
     turn: int = 6
     revisit: int = 6
     back: int = 8
@@ -59,6 +60,7 @@ class Amounts:
         """The runs of a part; others than those listed here have as many as `explorer`."""
         for name in (
             "explorer",
+            "walls",
             "walk",
             "turn",
             "revisit",
@@ -78,7 +80,7 @@ class Amounts:
 MOST_PATIENT = 20
 FULL = Amounts()
 QUICK = Amounts(
-    3, 2, 1, 1, 2, 1, 1, 2, 16, 3, 3, 0, Limits(explorer=100, walk=16, revisit=5, stay=1, turn=3.0, seeds=3)
+    3, 2, 6, 1, 1, 2, 1, 1, 2, 16, 3, 3, 0, Limits(explorer=100, walk=16, revisit=5, stay=1, turn=3.0, seeds=3)
 )
 """About three minutes of two cores."""
 
@@ -164,6 +166,7 @@ def chosen_parts(parts: Sequence[Part], keys: Sequence[str]) -> list[Part]:
 
 FIGURES_OF: dict[str, tuple[str, ...]] = {
     "explorer": ("seen_", "psnr", "perceptual", "place_error"),
+    "walls": ("walls", "body_error"),
     "walk": ("detail", "contrast", "frechet"),
     "turn": ("turn_return",),
     "revisit": ("revisit_psnr",),

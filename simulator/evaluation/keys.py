@@ -102,10 +102,10 @@ KEYS: tuple[Key, ...] = (
     Key("action_f1", "", "high", "keys read back from the frames by a network that knows true pictures alone"),
     Key("camera_deg", "degrees", "low", "median error of the camera's turn read back from the frames"),
     Key("walls_standing", "of the truth's", "one", "48 walks: share of ticks held up by walls, over the truth's"),
-    Key("walls_inside", "ticks", "low", "48 walks: ticks inside the world's own solid cells"),
+    Key("walls_inside", "ticks", "low", "48 walks: ticks inside the world's own solid cells, all walks together"),
     *(Key(f"body_error_{tick}", "m", "low", f"48 walks: median error, {tick} ticks") for tick in (8, 32, 80)),
 )  # fmt: skip
-"""In the order in which they are shown. `walls_*` and `body_error_*` come from parts given to `evaluate`."""
+"""In the order in which they are shown."""
 BY_NAME = {key.name: key for key in KEYS}
 
 

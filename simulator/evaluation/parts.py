@@ -2,8 +2,7 @@
 
 A value is a number of one run (null: not known), or, with a name that begins with `_`, what a part's `finish` makes
 figures of. Baselines that follow from the run alone stand beside: `copy_*` shows the last frame of the start for ever,
-`true_*` is the truth measured in the same way. Further parts, such as those about bodies and walls, are `Part`s like
-these and are given to `evaluate`.
+`true_*` is the truth measured in the same way. Further parts are `Part`s like these and are given to `evaluate`.
 """
 
 from __future__ import annotations
@@ -11,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from functools import partial
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reverie.model.actions import ACTION_INDEX
 from reverie.simulator.action import Action
 from reverie.simulator.evaluation import metrics
 from reverie.simulator.evaluation.metrics import Interval, psnr
@@ -45,7 +46,8 @@ from reverie.simulator.evaluation.starts import (
     hidden_pixels,
 )
 from reverie.simulator.judge import feats
-from reverie.simulator.voxel.blocks import BLOCK_ID
+from reverie.simulator.voxel import physics
+from reverie.simulator.voxel.blocks import BLOCK_ID, SOLID
 from reverie.simulator.voxel.render import CREATURE_ID
 from reverie.simulator.world import TICKS_PER_SECOND
 
@@ -59,6 +61,10 @@ HEADINGS: tuple[feats.Place, ...] = ((0, 0, 1), (-1, 0, 0), (0, 0, -1), (1, 0, 0
 """The step ahead at a yaw of 0, 90, 180 and 270 degrees."""
 NEAR_FLOOR = 0.1
 """Metres by which feet may be below the floor that they stand on."""
+HELD_UP = 0.01
+"""Metres a tick below which a body whose keys would move it counts as held up."""
+TOUCH = 0.01
+"""Metres by which a body has to reach into a cell to be inside of it."""
 STILL = 3
 """Of 255: a pixel that truly changes by more in ten idle seconds is not still."""
 MIN_MOTION = 0.1
@@ -231,6 +237,70 @@ def finish_walks(rows: Sequence[Values]) -> dict[str, Interval]:
         dreamed, true, elsewhere = (np.array([row[f"_{name}_{seconds}s"] for row in known]) for name in names)
         figures[f"frechet_{seconds}s"] = metrics.frechet_ratio(dreamed, true, elsewhere)
     return figures
+
+
+def measure_walls(session: Session, run: Run) -> Measured:
+    """Straight ahead whatever is in the way: do walls hold the body, and where does it get?"""
+    world: Any = session.world
+    if not isinstance(session.world, KnowsPlace):
+        return Measured({})
+    state = session.start(run)
+    poses, inside = [np.asarray(world.pose(state), np.float64)], 0
+    for tick in range(max(run.ticks)):
+        state = world.step(state, Action.from_vector(run.actions[tick]))
+        poses.append(np.asarray(world.pose(state), np.float64))
+        inside += is_inside(partial(world.get_block, state), poses[-1])
+    track = np.stack(poses)
+    values: Values = {
+        "_held_up": float(held_up(track, run.actions).sum()),
+        "_true_held_up": float(held_up(run.poses[: len(track)], run.actions).sum()),
+        "_inside": float(inside),
+    }
+    for tick in run.ticks:
+        values[f"body_error_{tick}"] = float(np.linalg.norm(track[tick, :3] - run.poses[tick, :3]))
+    return Measured(values)
+
+
+def finish_walls(rows: Sequence[Values]) -> dict[str, Interval]:
+    """`walls_standing` and `walls_inside`."""
+    known = np.array([[row[f"_{name}"] for name in ("held_up", "true_held_up", "inside")] for row in rows if row])
+    if not len(known):
+        return {}
+    figures = {"walls_inside": metrics.bootstrap(known, lambda drawn: float(drawn[:, 2].sum()))}
+    if known[:, 1].sum():
+        ratio = metrics.bootstrap(known, lambda drawn: float(drawn[:, 0].sum() / max(drawn[:, 1].sum(), 1.0)))
+        figures["walls_standing"] = ratio
+    return figures
+
+
+def held_up(places: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """bool [t]: ticks in which keys float32 [t or more, 25] would move a body that does not move along the ground.
+
+    `places` is float64 [t + 1, 3 or more]: the feet.
+    """
+    wanted = actions[: len(places) - 1]
+    forward = wanted[:, ACTION_INDEX["forward"]] - wanted[:, ACTION_INDEX["back"]]
+    left = wanted[:, ACTION_INDEX["left"]] - wanted[:, ACTION_INDEX["right"]]
+    moved = np.diff(places[:, [0, 2]], axis=0)
+    return ((forward != 0) | (left != 0)) & (np.hypot(moved[:, 0], moved[:, 1]) < HELD_UP)
+
+
+def is_inside(block: Callable[[int, int, int], str], place: np.ndarray, solid: np.ndarray = SOLID) -> bool:
+    """Whether the player's box, its feet at `place`, reaches into a solid cell; `block` names those at x, y, z.
+
+    `solid` is bool [blocks]. Names that are no block's count as free.
+    """
+    half, height = physics.HALF_WIDTH - TOUCH, physics.HEIGHT - TOUCH
+    x, y, z = (float(value) for value in place[:3])
+    for cell in product(
+        range(math.floor(x - half), math.floor(x + half) + 1),
+        range(math.floor(y + TOUCH), math.floor(y + height) + 1),
+        range(math.floor(z - half), math.floor(z + half) + 1),
+    ):
+        name = block(*cell)
+        if name in BLOCK_ID and solid[BLOCK_ID[name]]:
+            return True
+    return False
 
 
 def measure_turn(session: Session, run: Run) -> Measured:
@@ -442,6 +512,7 @@ ALL = ("poses", "frames", "cells")
 PARTS: tuple[Part, ...] = (
     Part("explorer", "explorer", measure_explorer, ALL),
     Part("walk", "walk", measure_walk, finish=finish_walks),
+    Part("walls", "walls", measure_walls, ALL, finish=finish_walls),
     *(
         Part(f"turn{rate:g}", f"turn{rate:g}", measure_turn, wanted=_turns_at(rate))
         for rate in TURN_RATES

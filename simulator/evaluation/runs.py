@@ -40,6 +40,8 @@ CONTEXT = 25
 HORIZONS = (1, 8, 32, 100, 400)
 """Ticks at which explorers are compared."""
 READ_TICKS = 32
+WALL_TICKS = (8, 32, 80)
+"""Ticks after which a body's place is compared on walks against walls."""
 WALK_SECONDS = (1, 5, 10, 20, 90)
 """Times at which the detail of straight walks is measured."""
 AROUND = 5
@@ -328,6 +330,17 @@ def _played(world: VoxelWorld, seed: int, number: int) -> _Plan:
     )  # fmt: skip
 
 
+def _walls(world: VoxelWorld, seed: int, number: int) -> _Plan:
+    """Straight ahead whatever is in the way, from anywhere; in every third run an explorer walks."""
+    state, player, scene = _arrive(world, seed, number, "explorer")
+    explores = number % 3 == 2
+
+    def act(now: VoxelState) -> Action:
+        return player.act(world.senses(now)) if explores else Action(forward=True)
+
+    return _Plan(seed, scene, state, act, WALL_TICKS)
+
+
 def _walk(world: VoxelWorld, seed: int, number: int) -> _Plan:
     state, _, scene = _arrive(world, seed, number, "explorer")
     walker = StraightWalker(np.random.default_rng([seed, SCRIPT_STREAM]))
@@ -471,6 +484,7 @@ KINDS: dict[str, Callable[[VoxelWorld, int, int], _Plan]] = {
     "explorer": _explorer,
     "played": _played,
     "walk": _walk,
+    "walls": _walls,
     **{f"turn{rate:g}": _turn(rate) for rate in TURN_RATES},
     **{f"revisit{seconds}": _revisit(seconds) for seconds in REVISIT_SECONDS},
     "back": _back,
@@ -483,7 +497,7 @@ KINDS: dict[str, Callable[[VoxelWorld, int, int], _Plan]] = {
 }
 SEEDS: dict[str, int] = {
     "explorer": 0, "played": 1_000, "walk": 2_000, "turn": 3_000, "revisit": 3_000, "back": 4_000, "idle": 3_000,
-    "seeds": 5_000, "door": 6_000, "task": 7_000,
+    "seeds": 5_000, "door": 6_000, "task": 7_000, "walls": 8_000,
 }  # fmt: skip
 """The first seed of each kind, over FIRST_SEED; turns, revisits and idling share their worlds."""
 ELSEWHERE = 500

@@ -95,7 +95,9 @@ def columns_of(world: Any) -> tuple[str, ...]:
     """The columns that a world can be measured in."""
     if isinstance(world, StartsRuns):
         return COLUMNS[:1]
-    return COLUMNS if isinstance(world, StartsTrue) else COLUMNS[:2]
+    if not isinstance(world, StartsTrue):
+        return COLUMNS[:2]
+    return COLUMNS if hasattr(world, "start") else COLUMNS[2:]
 
 
 def hidden_pixels(world: Any) -> np.ndarray | None:

@@ -34,9 +34,20 @@ from reverie.simulator.mind import Mind
 from reverie.simulator.players import SCRIPTS, Player, ScriptedPlayer
 from reverie.simulator.voxel import physics
 from reverie.simulator.voxel.blocks import BLOCKS, SIZE_X, SIZE_Y, SIZE_Z
-from reverie.simulator.voxel.creatures import CREATURE_COUNT, CX, CY, CYAW, CZ, KIND, PHASE, populate
+from reverie.simulator.voxel.creatures import (
+    CREATURE_COUNT,
+    CX,
+    CY,
+    CYAW,
+    CZ,
+    HALF_WIDTHS,
+    HEIGHTS,
+    KIND,
+    PHASE,
+    populate,
+)
 from reverie.simulator.voxel.laws import USUAL, Laws
-from reverie.simulator.voxel.world import HELD_OUT_SEED, VoxelState, VoxelWorld
+from reverie.simulator.voxel.world import HELD_OUT_SEED, MAX_SEED, VoxelState, VoxelWorld
 from reverie.simulator.world import EVENTS
 
 WALK_STREAM = 78
@@ -68,6 +79,8 @@ CASUAL: tuple[tuple[str, float], ...] = (
 PLACED = tuple(index for index, block in enumerate(BLOCKS) if block.name != "air")
 """Kinds of block that structures are made of."""
 SHARD_ROWS = 8192
+HELD_LANDS = range(HELD_OUT_SEED + 150_000, HELD_OUT_SEED + 160_000)
+"""Seeds of the worlds of held-out walks."""
 
 
 def labourer(mind: Mind) -> Iterator[Action]:
@@ -158,7 +171,8 @@ def swimmer(mind: Mind) -> Iterator[Action]:
             yield Action(**keys, camera=(pitch, yaw))
 
 
-RARE: tuple[tuple[Callable[[Mind], Iterator[Action]], float], ...] = (
+Script = Callable[[Mind], Iterator[Action]]
+RARE: tuple[tuple[Script, float], ...] = (
     (labourer, 0.2), (miner, 0.25), (builder, 0.15), (jumper, 0.15), (edger, 0.15), (swimmer, 0.1),
 )  # fmt: skip
 
@@ -219,16 +233,13 @@ def play_walks(world: VoxelWorld, index: int, seed: int, lands: range = range(HE
             episode += 1
 
 
-def begin(world: VoxelWorld, seed: int, rare: bool, rng: np.random.Generator) -> tuple[VoxelState, Player]:
-    """A player at an episode's start in the world of a seed, and who plays."""
+def begin(
+    world: VoxelWorld, seed: int, rare: bool, rng: np.random.Generator, script: Script | None = None
+) -> tuple[VoxelState, Player]:
+    """A player at an episode's start in the world of a seed, and who plays: `script`, or one that is drawn."""
     scenes, shares = zip(*SCENES, strict=True)
-    script: Callable[[Mind], Iterator[Action]]
-    if rare:
-        scripts, weights = zip(*RARE, strict=True)
-        script = scripts[int(rng.choice(len(scripts), p=weights))]
-    else:
-        names, weights = zip(*CASUAL, strict=True)
-        script = SCRIPTS[str(rng.choice(names, p=weights))]
+    if script is None:
+        script = _drawn_script(rare, rng)
     scene = "lake" if script is swimmer and rng.random() < 0.5 else scenes[int(rng.choice(len(scenes), p=shares))]
     try:
         state = world.start(scene, seed)
@@ -239,10 +250,17 @@ def begin(world: VoxelWorld, seed: int, rare: bool, rng: np.random.Generator) ->
         state = furnish(world, state, rng, pool=script is swimmer)
     state = _herded(state, world, rng)
     if rng.random() < (0.25 if rare else 0.05):
-        x, y, z, yaw, pitch = world.pose(state)
-        state = world.spawn(state, x, min(y + float(rng.uniform(*LIFT)), SIZE_Y - 4.0), z, yaw, pitch)
+        state = lifted(world, state, float(rng.uniform(*LIFT)))
     player: Player = ScriptedPlayer(script, int(rng.integers(2**31)))
     return state, Scrambler(player, rng) if rng.random() < SCRAMBLED_SHARE else player
+
+
+def _drawn_script(rare: bool, rng: np.random.Generator) -> Script:
+    if rare:
+        scripts, weights = zip(*RARE, strict=True)
+        return scripts[int(rng.choice(len(scripts), p=weights))]
+    names, weights = zip(*CASUAL, strict=True)
+    return SCRIPTS[str(rng.choice(names, p=weights))]
 
 
 def _moved(world: VoxelWorld, state: VoxelState, rng: np.random.Generator) -> VoxelState:
@@ -261,6 +279,17 @@ def _moved(world: VoxelWorld, state: VoxelState, rng: np.random.Generator) -> Vo
     return replace(state, hands=replace(state.hands, slot=int(rng.integers(9))), cache={})
 
 
+def lifted(world: VoxelWorld, state: VoxelState, metres: float) -> VoxelState:
+    """The player so many metres higher, or half of that, and so on, until it is free."""
+    x, y, z, yaw, pitch = (float(value) for value in world.pose(state))
+    while metres > 0.5:
+        up = min(y + metres, SIZE_Y - 4.0)
+        if physics.box_is_free(state.blocks, world.laws.solid, x, up, z, physics.HALF_WIDTH, physics.HEIGHT):
+            return world.spawn(state, x, up, z, yaw, pitch)
+        metres /= 2
+    return state
+
+
 def _herded(state: VoxelState, world: VoxelWorld, rng: np.random.Generator) -> VoxelState:
     """The state with animals about the player, some of them near."""
     creatures = np.zeros_like(state.creatures)
@@ -270,7 +299,9 @@ def _herded(state: VoxelState, world: VoxelWorld, rng: np.random.Generator) -> V
         x = math.floor(state.body[physics.X] + math.cos(angle) * reach) + 0.5
         z = math.floor(state.body[physics.Z] + math.sin(angle) * reach) + 0.5
         y = float(state.heights[int(x) % SIZE_X, int(z) % SIZE_Z]) + 1.0
-        if y < SIZE_Y - 4 and abs(y - state.body[physics.Y]) < 6:
+        kind = int(creatures[number, KIND])
+        free = physics.box_is_free(state.blocks, world.laws.solid, x, y, z, HALF_WIDTHS[kind], HEIGHTS[kind])
+        if free and y < SIZE_Y - 4 and abs(y - state.body[physics.Y]) < 6:
             creatures[number, [CX, CY, CZ]] = x, y, z
     return replace(state, creatures=creatures, cache={})
 
@@ -374,14 +405,22 @@ def _labels(world: VoxelWorld, row: Row) -> dict[str, np.ndarray]:
 
 
 def record_shard(
-    index: int, seed: int, rows: int = SHARD_ROWS, laws: Laws = USUAL, lands: range = range(HELD_OUT_SEED)
+    index: int,
+    seed: int,
+    rows: int = SHARD_ROWS,
+    laws: Laws = USUAL,
+    lands: range = range(HELD_OUT_SEED),
+    *,
+    held_out: bool = False,
 ) -> dict[str, np.ndarray]:
     """The rows of shard `index` of the walks called `seed`; see `reverie.model.training.walk_data` for their shapes.
 
-    Raises ReverieError if `lands`, the seeds of the worlds, hold one that is kept for evaluation.
+    Raises ReverieError if `lands`, the seeds of the worlds, are not all kept for evaluation, or all free for training,
+    as `held_out` says.
     """
-    if not 0 <= lands.start < lands.stop <= HELD_OUT_SEED:
-        raise ReverieError(f"walks: worlds are of seeds from 0 to {HELD_OUT_SEED - 1}; those above are for evaluation")
+    low, high = (HELD_OUT_SEED, MAX_SEED) if held_out else (0, HELD_OUT_SEED)
+    if not low <= lands.start < lands.stop <= high:
+        raise ReverieError(f"walks: worlds of seeds from {HELD_OUT_SEED} up are for evaluation, and only they are")
     world = VoxelWorld(hud=False, laws=laws)
     columns: dict[str, np.ndarray] = {}
     for number, row in enumerate(play_walks(world, index, seed, lands)):
@@ -402,17 +441,19 @@ def write_walks(
     *,
     rows: int = SHARD_ROWS,
     laws: Laws = USUAL,
+    held_out: bool = False,
     processes: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Writes the shards that are not there yet; gives how many. Raises ReverieError for seeds that make no sense.
 
-    Worlds are drawn from all seeds that are not held out.
+    Worlds are drawn from all seeds that are not held out, or with `held_out` from HELD_LANDS.
     """
     if seed < 0 or (shards and min(shards) < 0):
         raise ReverieError("walks: seeds and numbers of shards start from 0")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    jobs = [(os.fspath(folder), index, seed, rows, laws) for index in shards if not walk_path(folder, index).exists()]
+    missing = [index for index in shards if not walk_path(folder, index).exists()]
+    jobs = [(os.fspath(folder), index, seed, rows, laws, held_out) for index in missing]
     if processes <= 1:
         for done, job in enumerate(jobs):
             _write(job)
@@ -426,10 +467,12 @@ def write_walks(
     return len(jobs)
 
 
-def _write(job: tuple[str, int, int, int, Laws]) -> None:
-    folder, index, seed, rows, laws = job
+def _write(job: tuple[str, int, int, int, Laws, bool]) -> None:
+    folder, index, seed, rows, laws, held_out = job
     path = walk_path(folder, index)
     part = path.with_suffix(".part")
     names = json.dumps([block.name for block in BLOCKS])
-    save_file(record_shard(index, seed, rows, laws), part, {"names": names, "events": json.dumps(EVENTS)})
+    lands = HELD_LANDS if held_out else range(HELD_OUT_SEED)
+    columns = record_shard(index, seed, rows, laws, lands, held_out=held_out)
+    save_file(columns, part, {"names": names, "events": json.dumps(EVENTS)})
     part.replace(path)
