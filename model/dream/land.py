@@ -19,6 +19,8 @@ from reverie.model.dream.state import DreamState, Request
 
 RADIUS = 4
 """Chunks about the player's that are wanted."""
+INNER = 2
+"""Chunks about the player's that are there when a dream starts; those farther off come while it goes on."""
 LEAD = 40
 """Ticks from asking to committing."""
 MOST_CHUNKS = 9
@@ -40,18 +42,21 @@ class WorldModel(Protocol):
 class Landscape:
     """Asks for land, and commits it when it is due."""
 
-    def __init__(self, world_model: WorldModel, radius: int = RADIUS, lead: int = LEAD) -> None:
-        self._model, self._radius, self._lead = world_model, radius, lead
+    def __init__(self, world_model: WorldModel, radius: int = RADIUS, lead: int = LEAD, inner: int = INNER) -> None:
+        self._model, self._radius, self._lead, self._inner = world_model, radius, lead, inner
         self._answers: weakref.WeakKeyDictionary[Request, Future[Any]] = weakref.WeakKeyDictionary()
         self._pool: ThreadPoolExecutor | None = None
 
     def surround(self, state: DreamState) -> DreamState:
-        """The state with all land about the player dreamed at once: for starts."""
-        middle = self._middle(state)
-        low = (middle[0] - self._radius, middle[1] - self._radius)
-        side = 2 * self._radius + 1
-        request = self._request(state, low, (side, side), state.tick)
-        return self._commit(state, request)
+        """The state with the land close to the player dreamed at once: for starts."""
+        x, z = self._middle(state)
+        reach = range(-self._inner, self._inner + 1)
+        missing = [(x + i, z + k) for i in reach for k in reach if (x + i, z + k) not in state.complete]
+        if not missing:
+            return state
+        low = min(i for i, _ in missing), min(k for _, k in missing)
+        shape = max(i for i, _ in missing) - low[0] + 1, max(k for _, k in missing) - low[1] + 1
+        return self._commit(state, self._request(state, low, shape, state.tick))
 
     def footing(self, state: DreamState, reach: int = 24) -> Cell | None:
         """The cell above open ground that is nearest to the player along x and z, within `reach` metres, or None.
