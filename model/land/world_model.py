@@ -60,8 +60,8 @@ class Networks(NamedTuple):
 class SamplerConfig:
     """How the three stages are sampled."""
 
-    outline_passes: int = 10
-    column_passes: int = 8
+    outline_passes: int = 6
+    column_passes: int = 4
     buried_passes: int = 2
     """For cells at and below the ground."""
     open_passes: int = 6
