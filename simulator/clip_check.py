@@ -69,10 +69,8 @@ def examine(path: str | os.PathLike[str]) -> Examined:
     """Looks through a recording without decoding more than its first frame. Raises ClipError if it cannot be used."""
     movie, text = find_clip(path)
     for file in (movie, text):
-        if not file.is_file():
-            raise ClipError(f"{file}: {'is a folder' if file.is_dir() else 'is missing'}")
-        if not file.stat().st_size:
-            raise ClipError(f"{file}: is empty")
+        if not file.is_file() or not file.stat().st_size:
+            raise ClipError(f"{movie}: {file.name} {_no_file(file)}")
     facts = video.probe(movie)
     if abs(facts.rate / TICKS_PER_SECOND - 1) > RATE_TOLERANCE:
         raise ClipError(f"{movie}: has {facts.rate:g} frames a second, not {TICKS_PER_SECOND}")
@@ -118,6 +116,15 @@ def examine(path: str | os.PathLike[str]) -> Examined:
         events=Counter(str(event.get("type")) for line in kept for event in line.events),
         notes=tuple(notes),
     )
+
+
+def _no_file(path: Path) -> str:
+    """What is wrong with a path that should be a file with something in it."""
+    if path.is_file():
+        return "is empty"
+    if path.is_symlink() and not path.exists():
+        return "is a link to what is not there"
+    return "is a folder" if path.is_dir() else "is not a file" if path.exists() else "is missing"
 
 
 def _leaps(before: int | None, after: int | None) -> bool:

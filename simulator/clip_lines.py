@@ -45,6 +45,7 @@ SCALE_LINES, SCALE_TURNS = 6000, 1000
 """It is measured on the first lines of a recording, so many at most, until there are so many turns."""
 SCALE_TOLERANCE = 0.05
 """Share by which the measured scale may differ from DEGREES_PER_PIXEL and still count as that."""
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
 LONGEST_NUMBER = 400
 """Digits of whole numbers that are read as such; Python refuses to convert those with thousands."""
 
@@ -339,6 +340,8 @@ def _finite(value: Any, name: str) -> float:
         raise ValueError(f"{name} is too large") from error
     if not math.isfinite(number):
         raise ValueError(f"{name} is not a finite number")
+    if abs(number) > LARGEST_NUMBER:
+        raise ValueError(f"{name} is too large")
     return number
 
 
@@ -352,7 +355,7 @@ def _moved(mouse: Mapping[str, Any], name: str) -> float:
 def _numbers(values: Any, name: str) -> set[int]:
     if not isinstance(values, list) or not all(isinstance(v, (int, float)) for v in values):
         raise ValueError(f"{name} is not a list of numbers")
-    return {int(value) for value in values if math.isfinite(value)}
+    return {int(value) for value in values if isinstance(value, int) or math.isfinite(value)}
 
 
 def _whole(value: Any, name: str, largest: int) -> int | None:

@@ -205,7 +205,7 @@ def _bytes(values: np.ndarray) -> np.ndarray:
 
 def _from_picture(picture: Any) -> np.ndarray:
     """The pixels of a PIL image, or of the file at a path."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     if isinstance(picture, (str, os.PathLike)):
         path = Path(picture)
@@ -214,11 +214,17 @@ def _from_picture(picture: Any) -> np.ndarray:
                 warnings.simplefilter("ignore")  # about damaged metadata, and sizes that are refused below
                 with Image.open(path, formats=PICTURE_FORMATS) as opened:
                     _check_size(opened.height, opened.width)
-                    return _pixels(ImageOps.exif_transpose(opened))
+                    pixels = _pixels(ImageOps.exif_transpose(opened))
+                    return _bytes(pixels)
         except EditError as error:
-            raise EditError(f"{path}: {error}") from error
+            raise EditError(f"{path}: {str(error).removeprefix('edit: ')}") from error
         except FileNotFoundError as error:
             raise EditError(f"{path}: no such file") from error
+        except UnidentifiedImageError as error:
+            why = "it is empty" if not path.stat().st_size else f"it is none of {', '.join(PICTURE_FORMATS)}"
+            raise EditError(f"{path}: cannot be read as a picture ({why})") from error
+        except OSError as error:
+            raise EditError(f"{path}: cannot be read as a picture ({error.strerror or _one_line(error)})") from error
         except Exception as error:  # decoders of damaged files raise anything
             raise EditError(f"{path}: cannot be read as a picture ({_one_line(error)})") from error
     if isinstance(picture, Image.Image):
@@ -296,7 +302,10 @@ def _check_size(height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise EditError("edit: the picture is empty")
     if height * width > MAX_PIXELS or max(height, width) > MAX_ASPECT:
-        raise EditError(f"edit: a picture of {width} x {height} pixels is too large (at most {MAX_PIXELS} pixels)")
+        raise EditError(
+            f"edit: a picture of {width} x {height} pixels is too large (at most {MAX_PIXELS} pixels, and {MAX_ASPECT} "
+            "a side)"
+        )
 
 
 def _same_shape(frame: np.ndarray, image: np.ndarray) -> None:

@@ -36,6 +36,8 @@ def writable_file(path: AnyPath) -> None:
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file in it")
     writable_folder(path.absolute().parent)
+    if path.exists() and not path.is_file():  # a pipe that nobody reads would be waited for
+        raise OutputError(f"{path}: is a pipe or a device; name a file")
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path}: cannot be written")
 

@@ -21,7 +21,9 @@ from reverie.simulator.errors import ClipError, EditError, SceneError
 if TYPE_CHECKING:
     from reverie.simulator.clips import Clip
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+PICTURE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+)
 OTHER_PICTURE_SUFFIXES = frozenset(
     {".avif", ".heic", ".heif", ".jxl", ".jp2", ".svg", ".ico", ".psd", ".xcf", ".kra", ".tga", ".dds", ".exr", ".hdr",
      ".eps", ".ai", ".pdf", ".dng", ".cr2", ".nef", ".arw", ".raw", ".qoi", ".apng"}
@@ -77,6 +79,8 @@ def resolve_scene(
     if isinstance(scene, Clip):
         return Scene(clip=_fitted(scene, size))
     if isinstance(scene, (str, os.PathLike)):
+        if "://" in os.fspath(scene):
+            raise SceneError(f"scene {scene}: is an address; download what is there, and name the file")
         if _is_clip_path(scene):
             return Scene(clip=_read_clip(Path(scene), size, tick))
         if Path(scene).suffix.lower() not in PICTURE_SUFFIXES:
@@ -157,6 +161,10 @@ def _refuse_files(path: Path, no_name: bool) -> None:
             f"scene {path}: is a file whose name does not say what it is; a picture ends in one of {kinds}, "
             "a recording in .mp4"
         )
+    if path.exists():
+        raise SceneError(f"scene {path}: is neither a picture nor a recording")
+    if path.suffix or len(path.parts) > 1:
+        raise SceneError(f"scene {path}: no such file")
 
 
 def scene_names() -> list[str]:

@@ -189,15 +189,16 @@ def _display_turn(picture: Any) -> tuple[bool, bool, bool] | None:
 
     By the signs of the display matrix (ISO/IEC 14496-12, 6.2.2: x' = ax + cy, y' = bx + dy), which turns by quarters.
     """
-    for side in picture.side_data:
-        if side.type.name != "DISPLAYMATRIX":
-            continue
-        a, b, _, c, d, *_ = (int(value) for value in np.frombuffer(bytes(side), np.int32))
-        across = abs(b) > abs(a)
-        down, right = (b, c) if across else (d, a)
-        turn = (across, down < 0, right < 0)
-        return turn if any(turn) else None
-    return None
+    from av.sidedata.sidedata import Type
+
+    side = picture.side_data.get(Type.DISPLAYMATRIX)  # PyAV before 19 goes through items, and later through their keys
+    if side is None:
+        return None
+    a, b, _, c, d, *_ = (int(value) for value in np.frombuffer(bytes(side), np.int32))
+    across = abs(b) > abs(a)
+    down, right = (b, c) if across else (d, a)
+    turn = (across, down < 0, right < 0)
+    return turn if any(turn) else None
 
 
 def covering(source: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:

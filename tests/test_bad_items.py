@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -142,9 +143,15 @@ def test_what_is_no_file_costs_no_other(tmp_path: Path) -> None:
     write_lines(tmp_path / "folder.jsonl", [line(0)])
     (tmp_path / "lost.mp4").symlink_to(tmp_path / "nowhere.mp4")
     write_lines(tmp_path / "lost.jsonl", [line(0)])
+    os.mkfifo(recording(tmp_path, "pipe", count=5).with_suffix(".MKV"))
+    (tmp_path / "pipe.mp4").unlink()
+    recording(tmp_path, "half", count=5).with_suffix(".jsonl").unlink()
     report = check(tmp_path)
     reasons = {each["file"]: each["reason"] for each in report["broken"]}
-    assert report["episodes"] == 1 and reasons == {"folder": "is a folder", "lost": "is missing"}
+    assert report["episodes"] == 1 and reasons == {
+        "folder": "folder.mp4 is a folder", "lost": "lost.mp4 is a link to what is not there",
+        "pipe": "pipe.MKV is not a file", "half": "half.jsonl is missing",
+    }  # fmt: skip
     assert clips_to_shards(tmp_path, tmp_path / "out", SIZE) == 1
     assert len(recorded_runs(str(tmp_path), 1, 0, 1, SIZE, horizon=2)) == 1
 
@@ -207,8 +214,11 @@ def test_fields_that_nobody_reads_may_hold_anything(tmp_path: Path, field: bytes
 
 @pytest.mark.parametrize(
     "field",
-    [b'"dt": NaN', b'"xpos": Infinity, "ypos": 1, "zpos": 1, "yaw": 1, "pitch": 1', b'"hotbar": 77', b'"events": 3'],
-)
+    [
+        b'"dt": NaN', b'"xpos": Infinity, "ypos": 1, "zpos": 1, "yaw": 1, "pitch": 1', b'"hotbar": 77', b'"events": 3',
+        b'"dt": 1e39', b'"xpos": -1e39, "ypos": 1, "zpos": 1, "yaw": 1, "pitch": 1', b'"hotbar": 1' + b"0" * 330,
+    ],
+)  # fmt: skip
 def test_fields_that_are_read_are_not_guessed(tmp_path: Path, field: bytes) -> None:
     film = recording(tmp_path, count=6)
     text = film.with_suffix(".jsonl")
@@ -217,3 +227,13 @@ def test_fields_that_are_read_are_not_guessed(tmp_path: Path, field: bytes) -> N
     text.write_bytes(b"\n".join(ticks) + b"\n")
     with pytest.raises(ClipError, match=r"clip\.jsonl, line 4: "):
         Clip.load(film)
+
+
+def test_buttons_that_no_mouse_has_are_none(tmp_path: Path) -> None:
+    film = recording(tmp_path, count=6)
+    text = film.with_suffix(".jsonl")
+    odd = b'"buttons": [1, 1' + b"0" * 330 + b", 1e999, NaN, -7]"
+    text.write_bytes(
+        text.read_bytes().replace(b'"buttons": []', odd).replace(b'"newButtons": []', b'"newButtons": null')
+    )
+    assert [action.use for action in Clip.load(film).actions] == [True] * 6

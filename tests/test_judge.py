@@ -47,9 +47,6 @@ SEED = 1_000_000
 CONTEXT = 6
 FEW = Amounts(clips=5, idle=2, revisit=2, edit=3, teacher=2, probe=2)
 
-pytestmark = pytest.mark.timeout(900)
-"""The table of corruptions is long work, and slow on a busy machine."""
-
 
 class Deaf(TrueDreamer):
     """Always walks on, whatever is asked."""

@@ -127,6 +127,10 @@ def test_folders_and_files_that_can_be_written(place: Path, monkeypatch: pytest.
             writable_folder(bad)
     with pytest.raises(OutputError, match="is a folder; name a file"):
         writable_file("sub")
+    os.mkfifo("pipe.mp4")
+    for odd in ("pipe.mp4", os.devnull):
+        with pytest.raises(OutputError, match="is a pipe or a device"):
+            writable_file(odd)
     Path("loose").symlink_to("nowhere")
     with pytest.raises(OutputError, match="link"):
         writable_folder("loose")

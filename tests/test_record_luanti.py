@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clocks import CountedTime
 
 from reverie.demos import record_luanti
 from reverie.demos.luanti import engine as engines
@@ -161,7 +162,7 @@ class FakeEngine:
 
 
 def test_who_plays_before_a_picture_that_stands_still_is_not_left_waiting(monkeypatch) -> None:
-    monkeypatch.setattr(record_luanti, "STALLED", 0.1)
+    monkeypatch.setattr(record_luanti, "time", CountedTime())  # it is later by what is slept alone
     player, stop = Player(np.random.default_rng(0)), threading.Event()
     screen = FakeScreen(9)
     assert sorted(record_luanti.play(screen, FakeEngine(), player, 8, stop)) == list(range(8))

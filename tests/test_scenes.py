@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_bundled_scenes(bundled):
 
 def test_a_name_is_never_a_path(bundled):
     (bundled.parent / "secret.png").write_bytes(b"")
-    with pytest.raises(SceneError, match="unknown"):
+    with pytest.raises(SceneError, match="no such file"):
         load_scene("../secret", SIZE)
 
 
@@ -154,11 +155,45 @@ def test_files_and_folders_are_not_taken_for_names(tmp_path: Path, monkeypatch: 
         "notes.txt": "does not say what it is",
         "photo": "does not say",
         str(tmp_path): "folder",
+        os.devnull: "neither a picture nor a recording",
+        "nowhere.txt": "no such file",
+        "below/nowhere": "no such file",
+        "https://example.com/a.png": "is an address",
+        "file:///a.mp4": "is an address",
     }.items():
         with pytest.raises(SceneError, match=words):
             resolve_scene(name, SIZE, ("forest", "desert"))
     assert resolve_scene("forest", SIZE, ("forest",)).name == "forest"
     assert resolve_scene("forest", SIZE).name == "forest"  # the world may know it
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.png", b"", "it is empty"), ("a.png", b"<svg/>", "it is none of PNG, JPEG"),
+        ("a.tif", np.full((4, 4), 7.5, np.float32), "floats must stay within 0 to 1"),
+        ("a.png", np.zeros((1, 40000, 3), np.uint8), "and 32768 a side"), ("a.png", None, "Is a directory"),
+    ],
+)  # fmt: skip
+def test_pictures_that_cannot_be_read_are_named_with_the_cause(
+    tmp_path: Path, name: str, content: object, words: str
+) -> None:
+    path = tmp_path / name
+    if isinstance(content, np.ndarray):
+        Image.fromarray(content).save(path)
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.mkdir()
+    with pytest.raises(SceneError, match=words) as told:
+        resolve_scene(path, SIZE)
+    assert str(told.value).startswith(f"{path}: ") and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".JPE"])
+def test_browsers_names_of_jpeg_are_read(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(np.full((64, 96, 3), 200, np.uint8)).save(tmp_path / f"a{suffix}", "JPEG")
+    assert resolve_scene(tmp_path / f"a{suffix}", SIZE).image.mean() > 190
 
 
 # Recordings

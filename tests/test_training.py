@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clocks import count_steps
+from clocks import CountedTime, count_steps
 
 from reverie.model.config import preset
 from reverie.model.errors import ModelError
@@ -466,12 +466,14 @@ def test_processes_make_the_batches_that_an_accelerator_eats(shards) -> None:
 def test_recording_goes_on_beside_training(tmp_path, monkeypatch) -> None:
     from reverie.demos import train as module
     from reverie.model.training.shards import META
+    from reverie.simulator import shards as recording
 
     monkeypatch.setattr(module, "LAST_SHARD_SECONDS", 0.0)
     monkeypatch.setattr(module, "ShardPlan", lambda *sizes: ShardPlan(*sizes, rows=64))
+    monkeypatch.setattr(recording, "time", CountedTime(0.2))  # looked at before each shard but the first
     with module.recording_beside(tmp_path, CONFIG, 0, 1, 0.5):
         pass
-    assert len(list(tmp_path.glob(f"*/{META}"))) >= 1
+    assert len(list(tmp_path.glob(f"*/{META}"))) == 3
 
 
 def test_train_says_what_it_cannot_do(tmp_path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clocks import count_steps
 
 from reverie.demos import limits
 from reverie.model.actions import ACTION_DIM
@@ -144,7 +145,10 @@ def test_measures_of_known_frames() -> None:
     assert heldout.laplacian_energy(point) == pytest.approx((16 + 4) / 9)
 
 
-def test_two_second_trial(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_second_trial(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count_steps(monkeypatch, 0.1)
     where = ["--data", str(shards), "--held", str(shards), "--out", str(tmp_path)]
     assert trial.main([*where, "--preset", "test", "--minutes", "0.0167", "--windows", "2"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])

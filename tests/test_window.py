@@ -475,7 +475,7 @@ def test_the_frame_below_a_canvas_is_never_written_to() -> None:
 
 
 def test_calls_get_through_to_a_world_that_is_always_late() -> None:
-    late, ends = 0.02, 500
+    late, ends = 0.02, round(PATIENCE / 0.02)
 
     class Late(ToyWorld):
         def step(self, state: ToyState, action: Action) -> ToyState:
