@@ -544,6 +544,7 @@ def test_falls_last_as_long_as_in_the_world(facts: Facts) -> None:
     assert world.laws == Laws()
 
 
+@pytest.mark.slow
 def test_dynamics_alone_are_measured_from_true_cells(facts: Facts, tmp_path: Path) -> None:
     world = CellsWorld(random_dynamics(facts, 2), (48, 80))
     assert columns_of(world) == ("cells",)
