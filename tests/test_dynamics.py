@@ -282,6 +282,23 @@ def test_counters() -> None:
     assert herd[0, at.E_WALK_AGE] == 1 and herd[0, at.E_TURN_AGE] == 0
 
 
+def test_the_phase_of_a_held_key_is_seen_at_any_age() -> None:
+    age = np.arange(at.MAX_USE_AGE + 1)
+    seen = np.concatenate(f._use_ages(age), 1)
+    assert (seen[-1, : at.USE_AGES] == np.eye(at.USE_AGES)[-1]).all() and (seen[-1, at.USE_AGES :] == 0).all()
+    assert len(np.unique(seen[: at.USE_AGES - 2], axis=0)) == at.USE_AGES - 2
+    later = seen[100:200]
+    assert np.abs(later[:-4] - later[4:])[:, at.USE_AGES + 2].max() < 1e-5  # a wave of four ticks
+    assert (np.abs(later[:-1] - later[1:]).max(1) > 0.5).all()
+
+
+def test_the_queue_has_dynamics_after_their_walks(tmp_path: Path) -> None:
+    from reverie.demos.queue import make_stages
+
+    names = [stage.name for stage in make_stages(tmp_path)]
+    assert names.index("walks-held") < names.index("walks") < names.index("dynamics")
+
+
 def test_chance_is_even_and_choices_follow_it() -> None:
     drawn = np.array([chance(1, tick, 2, index) for tick in range(200) for index in range(10)])
     assert drawn.min() >= 0.0 and drawn.max() < 1.0 and abs(drawn.mean() - 0.5) < 0.03
@@ -527,6 +544,7 @@ def test_falls_last_as_long_as_in_the_world(facts: Facts) -> None:
     assert world.laws == Laws()
 
 
+@pytest.mark.slow
 def test_dynamics_alone_are_measured_from_true_cells(facts: Facts, tmp_path: Path) -> None:
     world = CellsWorld(random_dynamics(facts, 2), (48, 80))
     assert columns_of(world) == ("cells",)

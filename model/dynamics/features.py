@@ -38,6 +38,8 @@ AHEAD = 0.5
 """Metres before its box at which an entity sees the ground."""
 PROBE = 0.1
 """Metres ahead and below within which an entity feels a wall and the ground."""
+PERIODS = (2, 3, 4, 5, 6, 7, 8)
+"""Ticks: what a held key may repeat after."""
 CELL_FACTS = 2
 """Numbers of a token that come from recordings: solid, UNKNOWN; then those that are learned."""
 
@@ -68,13 +70,14 @@ def shapes(tokens: int, events: int) -> dict[str, Shape]:
     """Every network by name."""
     keys = len(KEYS)
     jump_ages = at.MAX_JUMP_AGE + 1
+    ages = at.MAX_BREAK_AGE + 1 + at.USE_AGES + 2 * len(PERIODS)
     entity = at.KINDS + 3 + 1 + 3 + 4 + 3
     return {
         "push": Shape(keys + 3 + jump_ages + 3 + 2 + 4, levels=1, outputs=10),
         "contact": Shape(keys + 3 + 3 + 4 + 2 + 1, levels=2, outputs=7 + events),
         "slot": Shape(2 * at.SLOTS + 3, targets=1, outputs=at.SLOTS),
         "dig": Shape(5 + at.MAX_BREAK_AGE + 1, targets=1, outputs=2),
-        "act": Shape(4 + 6 + 2 + at.MAX_BREAK_AGE + 1 + at.MAX_USE_AGE + 1 + at.SLOTS, targets=2, outputs=3),
+        "act": Shape(4 + 6 + 2 + ages + at.SLOTS, targets=2, outputs=3),
         "write": Shape(3 + at.SLOTS, targets=1, outputs=tokens + events),
         "swing": Shape(3 + 3 + at.SWINGS, outputs=at.SWINGS),
         "turn": Shape(entity, levels=2, outputs=at.TURN_BINS),
@@ -223,6 +226,15 @@ def read_dig(out: Any) -> Dig:
     return Dig(out[:, 0], PROGRESS * out[:, 1])
 
 
+def _use_ages(age: np.ndarray) -> list[np.ndarray]:
+    """float32 [n, ...]: ages of the use key one by one, and as waves, since a key that is held acts again and again."""
+    held = age < at.MAX_USE_AGE
+    single = np.where(held, np.minimum(age, at.USE_AGES - 2), at.USE_AGES - 1)
+    turns = 2 * np.pi * age[:, None] / np.array(PERIODS)
+    waves = np.concatenate([np.sin(turns), np.cos(turns)], 1) * held[:, None]
+    return [one_hot(single, at.USE_AGES), waves.astype(np.float32)]
+
+
 def act_numbers(
     hand_keys: np.ndarray,
     found: np.ndarray,
@@ -242,7 +254,7 @@ def act_numbers(
     sides = [_column(normal[:, 1] > 0), _column(normal[:, 1] < 0), _column((normal[:, 0] != 0) | (normal[:, 2] != 0))]
     done = np.clip((progress - 1.0) * SHARPNESS, -2.0, 2.0)
     parts = [hand_keys, _column(found), *sides, _column(share), _column(done), _column(works)]
-    ages = [one_hot(break_age, at.MAX_BREAK_AGE + 1), one_hot(use_age, at.MAX_USE_AGE + 1)]
+    ages = [one_hot(break_age, at.MAX_BREAK_AGE + 1), *_use_ages(use_age)]
     return np.concatenate([*parts, in_the_way.astype(np.float32), *ages, one_hot(slot, at.SLOTS)], 1)
 
 

@@ -46,8 +46,10 @@ AHEAD_LEVELS_FROM = -4
 COLUMNS = 4
 """Cells of one level that a box narrower than a metre overlaps, at most."""
 
-MAX_BREAK_AGE, MAX_USE_AGE = 7, 23
+MAX_BREAK_AGE, MAX_USE_AGE = 7, 255
 """Caps of the hands' counters; the value itself: none such."""
+USE_AGES = 24
+"""Ages of the use key that are told apart one by one; for later ones their phase has to do."""
 SLOTS, SWINGS = 9, 6
 NOTHING, DIG, PLACE = 0, 1, 2
 """What hands bring about in a tick."""
