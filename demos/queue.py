@@ -13,7 +13,9 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from reverie.model.dream.model_folder import FRAME, LAND, LIFT
 from reverie.model.errors import ReverieError
 from reverie.model.training.queue import SLICE_MINUTES, Stage, run_queue, status
 
@@ -38,8 +40,18 @@ def load_facts(folder: Path):  # type: ignore[no-untyped-def]
     return Vocabulary.from_dict(data["vocabulary"]), kinds
 
 
-def make_stages(folder: Path, worlds: int = 800, held: int = 24, views: int = 40, decay: float = 0.0) -> list[Stage]:
-    """All stages of a model in a folder; `decay` is `TrainerConfig.decay_share` of each slice of training."""
+def make_stages(
+    folder: Path,
+    worlds: int = 800,
+    held: int = 24,
+    views: int = 40,
+    decay: float = 0.0,
+    init: Path | None = None,
+) -> list[Stage]:
+    """All stages of a model in a folder; `decay` is `TrainerConfig.decay_share` of each slice of training.
+
+    Parts without a checkpoint begin with the weights of the model in the folder `init`, if that is given.
+    """
     data = folder / "data"
 
     def record(name: str, first: int, count: int, held_out: bool) -> dict[str, float]:
@@ -67,11 +79,19 @@ def make_stages(folder: Path, worlds: int = 800, held: int = 24, views: int = 40
         (folder / FACTS).write_text(json.dumps(content, indent=1), encoding="utf-8")
         return {"see_through": float(sum(vocabulary.see_through)), "entities": float(len(kinds))}
 
+    def begin(network: Any, part: str, weights: str) -> None:
+        from reverie.model.export_networks import load_halves
+        from reverie.model.training.trainer import CHECKPOINT
+
+        if init is not None and not (folder / part / CHECKPOINT).is_file():
+            load_halves(network, init / weights)
+
     def frames(minutes: float) -> dict[str, float]:
         from reverie.model.training.frames import FramePart
         from reverie.model.training.trainer import TrainerConfig, train_part
 
         part = FramePart(data / "views", data / "views-held", *load_facts(folder))
+        begin(part.network, "frames", f"{FRAME}/{FRAME}.safetensors")
         return train_part(part, folder / "frames", minutes, TrainerConfig(ema=0.998, decay_share=decay))
 
     def lifter(minutes: float) -> dict[str, float]:
@@ -79,6 +99,7 @@ def make_stages(folder: Path, worlds: int = 800, held: int = 24, views: int = 40
         from reverie.model.training.trainer import TrainerConfig, train_part
 
         part = LiftPart(data / "views", data / "views-held")
+        begin(part.network, "lift", f"{LIFT}/{LIFT}.safetensors")
         return train_part(part, folder / "lift", minutes, TrainerConfig(decay_share=decay))
 
     def lands(name: str, first: int, count: int) -> dict[str, float]:
@@ -91,7 +112,8 @@ def make_stages(folder: Path, worlds: int = 800, held: int = 24, views: int = 40
         def run(minutes: float) -> dict[str, float]:
             from reverie.model.training.land import TRAIN
 
-            TRAIN[part](data / "lands", folder / part, minutes, True, held_out=data / "lands-held")
+            weights = None if init is None or not (init / LAND / f"{part}.safetensors").is_file() else init / LAND
+            TRAIN[part](data / "lands", folder / part, minutes, True, held_out=data / "lands-held", init=weights)
             return {}
 
         return run
@@ -148,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     args = parser.parse_args(arguments)
     try:
-        stages = make_stages(args.out, args.worlds, decay=args.decay)
+        stages = make_stages(args.out, args.worlds, decay=args.decay, init=args.init)
         if args.only:
             wanted = args.only.split(",")
             unknown = [name for name in wanted if name not in {stage.name for stage in stages}]

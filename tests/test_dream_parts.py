@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -283,6 +284,19 @@ def test_the_queue_works_through_its_stages_once(tmp_path):
     assert report["working"] is None and not report["paused"] and set(report["stages"]) == {"data", "net"}
     (tmp_path / PAUSE).touch()
     assert status(tmp_path, stages)["paused"]
+
+
+def test_sigterm_ends_the_queue_with_a_checkpoint(tmp_path):
+    part, stages = Line(), []
+
+    def train(minutes):
+        loss = part.loss
+        part.loss = lambda rng: os.kill(os.getpid(), signal.SIGTERM) or loss(rng)
+        return train_part(part, tmp_path / "line", 1.0, TrainerConfig(), steps=50)
+
+    stages = [Stage("line", 9.0, train), Stage("later", 0.0, lambda minutes: pytest.fail("went on"))]
+    assert set(run_queue(tmp_path, stages, 1.0)) == {"line"}
+    assert torch.load(tmp_path / "line" / "checkpoint.pt", weights_only=True)["step"] == 1
 
 
 def test_one_process_trains_at_a_time_and_a_dead_ones_lock_is_taken(tmp_path):

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from reverie.model.cells import HEIGHT as LAYERS
 from reverie.model.cells import UNKNOWN
 from reverie.model.errors import ModelError
+from reverie.model.export_networks import load_halves
 from reverie.model.land.columns import HEIGHT, STRIDE, LandFacts, columns_of, filled, outline_of, survey
 from reverie.model.land.config import CellConfig, ColumnConfig, LandConfig, land_config
 from reverie.model.land.masks import dropped_columns, unknown_cells, unknown_columns
@@ -402,6 +403,7 @@ def _train(
     preset: str,
     loop: LoopConfig | None,
     max_steps: int | None,
+    init: Path | None,
 ) -> nn.Module:
     loop = loop or LOOPS[part]
     pack, config, facts = prepare(data, out, preset)
@@ -416,6 +418,8 @@ def _train(
         model: nn.Module = CellNet(config.cells)
     else:
         model = ColumnNet(config.outline if part == "outline" else config.columns)
+    if init is not None and not (out / CHECKPOINT).is_file():
+        load_halves(model, init / f"{part}.safetensors")
 
     def losses(network: nn.Module, step: int, is_held_out: bool) -> dict[str, Tensor]:
         worlds = pools[is_held_out].at(step)
@@ -432,26 +436,32 @@ def _train(
 
 def train_outline(
     data: Path, out: Path, minutes: float, resume: bool = True, *, cool_steps: int = 0, held_out: Path | None = None,
-    preset: str = "tiny", loop: LoopConfig | None = None, max_steps: int | None = None,
+    preset: str = "tiny", loop: LoopConfig | None = None, max_steps: int | None = None, init: Path | None = None,
 ) -> nn.Module:  # fmt: skip
-    """Trains the outline network on the packed worlds in `data`; `held_out` is a pack to judge on (else `data`)."""
-    return _train("outline", data, out, minutes, resume, cool_steps, held_out, preset, loop, max_steps)
+    """Trains the outline network on the packed worlds in `data`; `held_out` is a pack to judge on (else `data`).
+
+    A new run begins with the weights in the folder `init`, if that is given."""
+    return _train("outline", data, out, minutes, resume, cool_steps, held_out, preset, loop, max_steps, init)
 
 
 def train_columns(
     data: Path, out: Path, minutes: float, resume: bool = True, *, cool_steps: int = 0, held_out: Path | None = None,
-    preset: str = "tiny", loop: LoopConfig | None = None, max_steps: int | None = None,
+    preset: str = "tiny", loop: LoopConfig | None = None, max_steps: int | None = None, init: Path | None = None,
 ) -> nn.Module:  # fmt: skip
-    """Trains the column network on the packed worlds in `data`; `held_out` is a pack to judge on (else `data`)."""
-    return _train("columns", data, out, minutes, resume, cool_steps, held_out, preset, loop, max_steps)
+    """Trains the column network on the packed worlds in `data`; `held_out` is a pack to judge on (else `data`).
+
+    A new run begins with the weights in the folder `init`, if that is given."""
+    return _train("columns", data, out, minutes, resume, cool_steps, held_out, preset, loop, max_steps, init)
 
 
 def train_cells(
     data: Path, out: Path, minutes: float, resume: bool = True, *, cool_steps: int = 0, held_out: Path | None = None,
-    preset: str = "tiny", loop: LoopConfig | None = None, max_steps: int | None = None,
+    preset: str = "tiny", loop: LoopConfig | None = None, max_steps: int | None = None, init: Path | None = None,
 ) -> nn.Module:  # fmt: skip
-    """Trains the cell network on the packed worlds in `data`; `held_out` is a pack to judge on (else `data`)."""
-    return _train("cells", data, out, minutes, resume, cool_steps, held_out, preset, loop, max_steps)
+    """Trains the cell network on the packed worlds in `data`; `held_out` is a pack to judge on (else `data`).
+
+    A new run begins with the weights in the folder `init`, if that is given."""
+    return _train("cells", data, out, minutes, resume, cool_steps, held_out, preset, loop, max_steps, init)
 
 
 TRAIN: dict[str, Callable[..., nn.Module]] = {
