@@ -133,4 +133,5 @@ def export_lifter(lifter: Lifter, folder: Path, size: tuple[int, int] = (96, 160
         "eye": torch.rand(1, 3),
         "direction": nn.functional.normalize(torch.randn(n, 3), dim=1),
     }
-    export_graph(_Answers(lifter), pixels, folder / lift_runtime.ANSWERS, weights)
+    count = {0: torch.export.Dim("pixels", min=2, max=n)}
+    export_graph(_Answers(lifter), pixels, folder / lift_runtime.ANSWERS, weights, [count, {}, count])

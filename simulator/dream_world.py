@@ -23,6 +23,7 @@ from reverie.model.dream.look import player_camera
 from reverie.model.dream.model_folder import DreamConfig, fingerprint, open_dream
 from reverie.model.dream.paint import Paint
 from reverie.model.dream.state import DreamState
+from reverie.model.dynamics.dynamics import Dynamics
 from reverie.model.dynamics.senses import feel_ahead, find_target, held_tokens
 from reverie.model.dynamics.starts import follow, moving
 from reverie.model.dynamics.state import Actors
@@ -66,6 +67,9 @@ class DreamWorld:
     ) -> None:
         """`size` defaults to that of the model's training pictures. Raises SceneError for one that cannot be drawn."""
         self._dream, self.config, self._name, self._identity = dream, config, name, identity
+        if not isinstance(dream.dynamics, Dynamics):
+            raise TypeError(f"dynamics: {type(dream.dynamics).__name__} has no facts of bodies")
+        self._dynamics = dream.dynamics
         self._size = (int(size[0]), int(size[1])) if size is not None else config.size
         if any(side <= 0 or side % SIDE or side > MAX_SIDE for side in self._size):
             raise SceneError(f"size {self._size}: must be positive multiples of {SIDE}, up to {MAX_SIDE}")
@@ -124,7 +128,7 @@ class DreamWorld:
         tokens = np.array([self._tokens.get(name, UNKNOWN) for name in start.names], np.uint8)
         cells = CellMap().write(start.low, tokens[start.tokens])
         body = start.body
-        actors = self._dream.dynamics.spawn(body.place, body.yaw, body.pitch, start.entities)
+        actors = self._dynamics.spawn(body.place, body.yaw, body.pitch, start.entities)
         actors = moving(actors, body.velocity, body.eye_height, body.on_ground, body.in_water, start.slot)
         return self._dream.start_from_cells(cells, actors, start.hour, _checked_seed(seed))
 
@@ -143,13 +147,13 @@ class DreamWorld:
         poses = poses.copy()
         if not LOWEST_FEET <= poses[-1, 1] <= HIGHEST_FEET:
             poses[:, 1] += self.config.ground - math.floor(poses[-1, 1])
-        eye = self._dream.dynamics.facts.eye
+        eye = self._dynamics.facts.eye
         images = [self._lifted_size(frame) for frame in clip.frames[first:]]
         cameras = [Camera((x, y + eye, z), yaw, pitch) for x, y, z, yaw, pitch in poses.tolist()]
         x, y, z = poses[-1, :3].tolist()
         state = self._dream.start(images, cameras, (x, y, z), seed)
         actions = [action.to_vector() for action in clip.actions[first:]]
-        actors = follow(self._dream.dynamics, state.cells, state.actors, poses, actions, seed)
+        actors = follow(self._dynamics, state.cells, state.actors, poses, actions, seed)
         return replace(state, actors=actors, cache={})
 
     def _read_camera(self, image: np.ndarray, pitch: float | None) -> tuple[Camera, tuple[float, float, float]]:
@@ -157,7 +161,7 @@ class DreamWorld:
         yaw, read, _ = read_rotation([image])
         pitch = read if pitch is None else pitch
         x, y, z = read_place(self._dream.lifter, image, yaw, pitch).tolist()
-        eye = self._dream.dynamics.facts.eye
+        eye = self._dynamics.facts.eye
         feet = (x, float(self.config.ground), z)
         return Camera((x, math.floor(feet[1] + eye) + y, z), yaw, pitch), feet
 
@@ -183,7 +187,7 @@ class DreamWorld:
 
     def senses(self, state: DreamState) -> Senses:
         """What a scripted player may know, by the dream's own cells."""
-        facts, actors = self._dream.dynamics.facts, state.actors
+        facts, actors = self._dynamics.facts, state.actors
         target = find_target(facts, actors, state.cells)
         ahead = feel_ahead(facts, actors, state.cells)
         return Senses(
@@ -342,8 +346,8 @@ class DreamWorld:
 
     def hotbar(self) -> tuple[str, ...]:
         """Names of the blocks that the nine slots place, as the dynamics learned it."""
-        dynamics = self._dream.dynamics
-        return tuple(self.block_names[token] for token in held_tokens(dynamics.facts, dynamics.networks))
+        held = held_tokens(self._dynamics.facts, self._dynamics.networks)
+        return tuple(self.block_names[token] for token in held)
 
     def icon(self, name: str, edge: int = 32) -> np.ndarray:
         """uint8 [edge, edge, 3]: a side of a block as the frame model draws it at noon; `edge` a multiple of 16.
@@ -353,7 +357,7 @@ class DreamWorld:
         if name not in self._tokens:
             raise EditError(f"there is no block called {name!r}")
         cells = CellMap().write((-4, 20, -4), np.zeros((9, 24, 9), np.uint8)).set({(0, 32, 0): self._tokens[name]})
-        nobody = self._dream.dynamics.spawn((0.0, 60.0, 0.0), 0.0, 0.0)
+        nobody = self._dynamics.spawn((0.0, 60.0, 0.0), 0.0, 0.0)
         alone = DreamState(0, 0, cells, Paint(), nobody, 0.5)
         return self._dream.painter.picture(alone, Camera((0.5, 32.5, ICON_EYE), 0.0, 0.0), (edge, edge))
 
@@ -375,7 +379,7 @@ class DreamWorld:
         """All dreams one tick later; `actions` float32 [b, 25]. Raises ValueError for another shape."""
         if actions.ndim != 2 or len(actions) != len(batch):
             raise ValueError(f"actions: expected {len(batch)} rows, got shape {actions.shape}")
-        return tuple(self._dream.step_many(batch, actions.astype(np.float32)))
+        return tuple(self._dream.step_many(batch, list(actions.astype(np.float32))))
 
     def frames(self, batch: Batch) -> np.ndarray:
         """uint8 [b, h, w, 3]."""

@@ -14,7 +14,7 @@ from reverie.model.cells import UNKNOWN, Cell, CellMap
 from reverie.model.dream.land import Landscape, WorldModel, uncover
 from reverie.model.dream.look import Painter, player_camera
 from reverie.model.dream.paint import Paint, card_of_view, paint_from_picture
-from reverie.model.dream.start import start_from_pictures
+from reverie.model.dream.start import paint_first_frame, start_from_pictures
 from reverie.model.dream.state import DreamState
 from reverie.model.errors import ModelError
 from reverie.model.lift.lift import LiftNetwork, lift_part
@@ -113,8 +113,8 @@ class Dream:
         """A dream that goes on from pictures uint8 [h, w, 3] with known cameras; the last one is the first frame."""
         actors = self.dynamics.spawn(feet, cameras[-1].yaw, cameras[-1].pitch)
         state = DreamState(seed, 0, CellMap(), Paint(), actors, 0.5)
-        state = start_from_pictures(self.painter, self.lifter, images, cameras, state)
-        return self._surrounded(state)
+        state = self._surrounded(start_from_pictures(self.painter, self.lifter, images, cameras, state))
+        return paint_first_frame(self.painter, state, images[-1], cameras[-1])
 
     def start_new(self, seed: int, hour: float, ground: float) -> DreamState:
         """A dream of land that nobody has seen, from nothing but the seed; the player stands on open ground.

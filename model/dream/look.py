@@ -17,6 +17,8 @@ from reverie.model.frame.features import FrameInput, frame_input
 from reverie.model.frame.runtime import FrameRunner
 
 HOURS_TRIED = 24
+MISTAKEN = 40.0
+"""Brightness (of 255) beyond which a pixel that is drawn differently shows something else, and tells no hour."""
 
 
 def player_camera(state: DreamState) -> Camera:
@@ -54,8 +56,9 @@ class Painter:
         if key not in state.cache:
             inputs = self.inputs(state, camera, size)
             gbuffer = self.gbuffer(state, camera, size)
-            covers = [card_cover(card, camera, gbuffer) for card in state.paint.cards]
-            covers.append(self._index(state.paint).cover(gbuffer, inputs))
+            freshness = state.paint.freshness(state.hour)
+            covers = [card_cover(card, camera, gbuffer, freshness) for card in state.paint.cards]
+            covers.append(self._index(state.paint).cover(gbuffer, inputs, freshness))
             frame = composite(self.frames.draw(inputs), covers)
             frame.flags.writeable = False
             state.cache[key] = frame
@@ -69,7 +72,8 @@ class Painter:
         errors = []
         for k in range(HOURS_TRIED):
             inputs = self.inputs(state, camera, (h, w), k / HOURS_TRIED)
-            errors.append(float(((self.frames.draw(inputs) * 255 - small) ** 2).mean()))
+            off = np.abs(self.frames.draw(inputs) * 255 - small)
+            errors.append(float(np.minimum(off, MISTAKEN).mean()))
         return int(np.argmin(errors)) / HOURS_TRIED
 
     def _index(self, paint: Paint) -> PaintIndex:

@@ -100,7 +100,10 @@ def pack_paint(paint: Paint) -> Arrays:
         "paint_keys": np.array(keys, np.int64).reshape(-1, 4),
         "paint_texels": np.stack([f.texels for f in faces]) if faces else np.zeros((0, EDGE, EDGE, 4), np.uint8),
         "paint_grain": np.array([f.grain for f in faces], np.float64),
-        "card_frames": np.array([[*c.corner, *c.across, *c.down, c.distant] for c in paint.cards]).reshape(-1, 10),
+        "card_frames": np.array(
+            [[*c.corner, *c.across, *c.down, c.distant, c.of_picture] for c in paint.cards]
+        ).reshape(-1, 11),
+        "paint_hour": np.array([] if paint.hour is None else [paint.hour], np.float64),
     }
     arrays.update({f"card_{k}": np.ascontiguousarray(card.picture) for k, card in enumerate(paint.cards)})
     return arrays
@@ -111,9 +114,12 @@ def unpack_paint(arrays: Mapping[str, np.ndarray]) -> Paint:
     keys = take(arrays, "paint_keys", np.int64, (None, 4))
     texels = take(arrays, "paint_texels", np.uint8, (len(keys), EDGE, EDGE, 4))
     grain = take(arrays, "paint_grain", np.float64, (len(keys),))
-    frames = take(arrays, "card_frames", np.float64, (None, 10))
+    frames = take(arrays, "card_frames", np.float64, (None, 11))
+    hours = take(arrays, "paint_hour", np.float64, (None,))
     if len(keys) and (np.abs(keys).max() > MAX_COORDINATE or keys[:, 3].min() < 0 or keys[:, 3].max() > 5):
         raise ModelError("save: paint lies out of range")
+    if len(hours) > 1 or not ((hours >= 0) & (hours < 1)).all():
+        raise ModelError("save: the paint's hour is out of range")
     if not np.isfinite(grain).all() or not np.isfinite(frames).all():
         raise ModelError("save: paint is not finite")
     faces = {
@@ -128,9 +134,16 @@ def unpack_paint(arrays: Mapping[str, np.ndarray]) -> Paint:
         if not (frame[3:6] @ frame[3:6] > 0 and frame[6:9] @ frame[6:9] > 0):
             raise ModelError("save: a card has no extent")
         cards.append(
-            Card(_frozen(picture.copy()), frame[:3].copy(), frame[3:6].copy(), frame[6:9].copy(), frame[9] != 0)
+            Card(
+                _frozen(picture.copy()),
+                frame[:3].copy(),
+                frame[3:6].copy(),
+                frame[6:9].copy(),
+                frame[9] != 0,
+                frame[10] != 0,
+            )
         )
-    return Paint(MappingProxyType(faces), tuple(cards))
+    return Paint(MappingProxyType(faces), tuple(cards), float(hours[0]) if len(hours) else None)
 
 
 def pack_pending(pending: tuple[Request, ...], answer: Callable[[Request], Any]) -> tuple[list[dict[str, Any]], Arrays]:

@@ -7,7 +7,7 @@ paint lies over what the network draws, the pixel is a copy of it; that share is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -21,6 +21,8 @@ from reverie.model.frame.features import EDGE, FACE_TEXELS, LEVELS, FrameInput
 FaceKey = tuple[int, int, int, int]
 """x, y, z of a cell and the face as the caster counts them."""
 OFFSET = 1 << 24
+SAME_LIGHT = 0.03
+"""Share of a day for which the colours of a start picture hold; after twice of it they have given way."""
 MAX_MAGNIFIED = 2.0
 """Times that a colour of a picture may be enlarged before the model's own look takes over."""
 _FACE_AXES = ((2, 1), (0, 2), (0, 1))
@@ -58,6 +60,8 @@ class Card:
     across: np.ndarray
     down: np.ndarray
     distant: bool = False
+    of_picture: bool = False
+    """It shows a start picture, not an artist's paint."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +70,15 @@ class Paint:
 
     faces: Mapping[FaceKey, PaintedFace] = field(default_factory=lambda: MappingProxyType({}))
     cards: tuple[Card, ...] = ()
+    hour: float | None = None
+    """When a start picture was taken (0 midnight, 0.5 noon); what it shows gives way as the light changes."""
 
     def with_faces(self, faces: Mapping[FaceKey, PaintedFace]) -> Paint:
         """Painted faces laid over those that are there: new texels cover old ones by their alpha."""
         merged = dict(self.faces)
         for key, face in faces.items():
             merged[key] = _over(face, merged[key]) if key in merged else face
-        return Paint(MappingProxyType(merged), self.cards)
+        return replace(self, faces=MappingProxyType(merged))
 
     def without_cells(self, cells: set[Cell]) -> Paint:
         """The paint that is left when cells change: faces of theirs, and of no others, lose it."""
@@ -80,11 +86,18 @@ class Paint:
         if not gone:
             return self
         kept = {key: face for key, face in self.faces.items() if key[:3] not in cells}
-        return Paint(MappingProxyType(kept), self.cards)
+        return replace(self, faces=MappingProxyType(kept))
 
     def with_cards(self, cards: tuple[Card, ...]) -> Paint:
         """With more cards, in front of those that are there."""
-        return Paint(self.faces, self.cards + cards)
+        return replace(self, cards=self.cards + cards)
+
+    def freshness(self, hour: float) -> float:
+        """1 while the light is that of the start picture, 0 when it is another."""
+        if self.hour is None:
+            return 1.0
+        apart = abs((hour - self.hour + 0.5) % 1.0 - 0.5)
+        return min(max(2.0 - apart / SAME_LIGHT, 0.0), 1.0)
 
 
 def _over(front: PaintedFace, back: PaintedFace) -> PaintedFace:
@@ -117,8 +130,11 @@ class PaintIndex:
         self._rows = np.concatenate(rows) if rows else np.zeros((0, 4), np.float32)
         self._grain = np.array([faces[i].grain for i in order], np.float32)
 
-    def cover(self, gbuffer: GBuffer, inputs: FrameInput) -> np.ndarray | None:
-        """float32 [h, w, 4]: colour (0 to 1, times alpha) and alpha of the paint on the first layer, None if none."""
+    def cover(self, gbuffer: GBuffer, inputs: FrameInput, freshness: float = 1.0) -> np.ndarray | None:
+        """float32 [h, w, 4]: colour (0 to 1, times alpha) and alpha of the paint on the first layer, None if none.
+
+        `freshness` is the opacity of what start pictures show.
+        """
         if not len(self._codes):
             return None
         faces = gbuffer.faces[..., 0]
@@ -134,7 +150,8 @@ class PaintIndex:
         colour = (values * inputs.weights[..., 0, :][hit][..., None]).sum(1)
         grain = self._grain[index]
         spans = np.sqrt(np.maximum(gbuffer.geometry[..., 0, 3] * gbuffer.geometry[..., 0, 4], 1e-9))[hit]
-        kept = np.where(grain > 0, np.clip(2 * MAX_MAGNIFIED * spans / np.maximum(grain, 1e-6) - 1, 0, 1), 1.0)
+        near = np.clip(2 * MAX_MAGNIFIED * spans / np.maximum(grain, 1e-6) - 1, 0, 1)
+        kept = np.where(grain > 0, freshness * near, 1.0)
         cover = np.zeros((*faces.shape, 4), np.float32)
         cover[hit] = colour * kept[:, None]
         return cover
@@ -152,8 +169,11 @@ def _mip_rows(texels: np.ndarray) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def card_cover(card: Card, camera: Camera, gbuffer: GBuffer) -> np.ndarray | None:
+def card_cover(card: Card, camera: Camera, gbuffer: GBuffer, freshness: float = 1.0) -> np.ndarray | None:
     """float32 [h, w, 4]: what a card covers of a picture, where nothing nearer stands; None if nothing."""
+    opacity = freshness if card.of_picture else 1.0
+    if opacity <= 0:
+        return None
     h, w = gbuffer.wet.shape
     eye = np.zeros(3) if card.distant else np.asarray(camera.position, np.float64)
     rays = camera_rays(camera_basis(camera.yaw, camera.pitch), (h, w), camera.fov)
@@ -182,7 +202,7 @@ def card_cover(card: Card, camera: Camera, gbuffer: GBuffer) -> np.ndarray | Non
         picture[y1, x0] * (1 - a) + picture[y1, x1] * a
     ) * b
     cover = np.zeros((h, w, 4), np.float32)
-    cover[seen] = value
+    cover[seen] = value * opacity
     return cover
 
 
@@ -240,7 +260,13 @@ def paint_from_picture(
 
 
 def card_of_view(
-    image: np.ndarray, camera: Camera, alpha: np.ndarray, distance: float, *, distant: bool = False
+    image: np.ndarray,
+    camera: Camera,
+    alpha: np.ndarray,
+    distance: float,
+    *,
+    distant: bool = False,
+    of_picture: bool = False,
 ) -> Card:
     """A card that shows a picture uint8 [h, w, 3] where `alpha` (uint8 [h, w]) says so, `distance` metres ahead."""
     h, w, _ = image.shape
@@ -250,7 +276,7 @@ def card_of_view(
     corner = eye + ahead * distance - right * scale * w / 2 + up * scale * h / 2
     picture = np.concatenate([image, alpha[..., None]], 2).astype(np.uint8)
     picture.flags.writeable = False
-    return Card(picture, corner, right * scale * w, -up * scale * h, distant)
+    return Card(picture, corner, right * scale * w, -up * scale * h, distant, of_picture)
 
 
 __all__ = [

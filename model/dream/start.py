@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from reverie.model.caster.camera import Camera
+from reverie.model.caster.camera import Camera, camera_basis, camera_rays
+from reverie.model.caster.gbuffer import VIEW_DISTANCE
 from reverie.model.caster.kernel import NO_FACE
 from reverie.model.cells import UNKNOWN, CellMap
 from reverie.model.dream.look import Painter
 from reverie.model.dream.paint import Card, FaceKey, Paint, PaintedFace, card_of_view, paint_from_picture
 from reverie.model.dream.state import DreamState
-from reverie.model.lift.lift import LiftNetwork, ask, lift
-from reverie.model.lift.vote import VoteConfig
+from reverie.model.lift.lift import LiftNetwork, PixelAnswers, ask, lift
+from reverie.model.lift.vote import EMPTY, VoteConfig, passed_cells
 
 FAR_CARD = 48.0
 """Metres ahead of the camera at which what is farther than the lifter's reach is shown."""
@@ -33,6 +34,7 @@ def start_from_pictures(
     answers = [ask(network, image, camera) for image, camera in zip(images, cameras)]
     low, tokens = lift(network, images, cameras, config, answers)
     cells = CellMap().write(low, tokens, tokens != UNKNOWN)
+    cells = _under_the_sky(cells, cameras[-1], answers[-1])
     lifted = replace(state, cells=cells, paint=Paint(), cache={})
     lifted = replace(lifted, hour=painter.hour_of(lifted, images[-1], cameras[-1]), cache={})
     count = len(images)
@@ -50,7 +52,28 @@ def start_from_pictures(
             sky = bare & (answers[number].token == 0)
             land = bare & ~sky
             if sky.any():
-                cards += (card_of_view(image, camera, np.where(sky, 255, 0), 1.0, distant=True),)
+                cards += (card_of_view(image, camera, np.where(sky, 255, 0), 1.0, distant=True, of_picture=True),)
             if land.any():
-                cards += (card_of_view(image, camera, np.where(land, 255, 0), FAR_CARD),)
-    return replace(lifted, paint=Paint().with_faces(faces).with_cards(cards), cache={})
+                cards += (card_of_view(image, camera, np.where(land, 255, 0), FAR_CARD, of_picture=True),)
+    return replace(lifted, paint=replace(Paint().with_faces(faces).with_cards(cards), hour=lifted.hour), cache={})
+
+
+def paint_first_frame(painter: Painter, state: DreamState, image: np.ndarray, camera: Camera) -> DreamState:
+    """`state` with a picture uint8 [h, w, 3] as paint on all that the camera sees of it, so that it is seen again."""
+    gbuffer = painter.gbuffer(state, camera, image.shape[:2])
+    painted = {
+        key: face for key, face in paint_from_picture(image, camera, gbuffer).items() if key not in state.paint.faces
+    }
+    return replace(state, paint=state.paint.with_faces(painted), cache={})
+
+
+def _under_the_sky(cells: CellMap, camera: Camera, answers: PixelAnswers) -> CellMap:
+    """The map with nothing in the cells that stand between a picture's sky and the camera, as far as one sees."""
+    sky = np.isinf(answers.distance) & (answers.token == EMPTY)
+    if not sky.any():
+        return cells
+    rays = camera_rays(camera_basis(camera.yaw, camera.pitch), sky.shape, camera.fov)[sky]
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    low, passed = passed_cells(np.asarray(camera.position), rays, int(VIEW_DISTANCE) + 1)
+    unknown = cells.window(low, passed.shape) == UNKNOWN
+    return cells.write(low, np.full(passed.shape, EMPTY, np.uint8), passed & unknown)

@@ -63,7 +63,7 @@ def crossings(eye: Tensor, direction: Tensor, reach: int) -> Crossings:
 
     `eye` float [n, 3] is the eye's place within its cell, 0 to 1; `direction` float [n, 3] unit vectors.
     """
-    n = len(direction)
+    n = direction.shape[0]
     steps = torch.arange(reach, dtype=torch.float32, device=eye.device)
     distances, features = [], []
     for axis in range(3):

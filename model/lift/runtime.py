@@ -39,9 +39,9 @@ class OnnxLift:
         parts: list[list[np.ndarray]] = []
         for first in range(0, len(feature), PIXELS_AT_ONCE):
             some, rays = feature[first : first + PIXELS_AT_ONCE], directions[first : first + PIXELS_AT_ONCE]
-            short = PIXELS_AT_ONCE - len(some)
-            if short:  # the graph takes so many at once and no fewer
-                some, rays = np.pad(some, ((0, short), (0, 0))), np.pad(rays, ((0, short), (0, 0)), mode="edge")
-            parts.append([out[: PIXELS_AT_ONCE - short] for out in self._answers(some, eye[None], rays)])
+            if len(some) == 1:  # the graph takes two and more
+                some, rays = np.repeat(some, 2, 0), np.repeat(rays, 2, 0)
+            parts.append(self._answers(some, eye[None], rays))
         metres, sure, token = (np.concatenate(part) for part in zip(*parts))
-        return np.where(metres >= FARTHER, np.inf, metres).astype(np.float32), sure, token
+        metres = np.where(metres >= FARTHER, np.inf, metres).astype(np.float32)
+        return metres[: len(feature)], sure[: len(feature)], token[: len(feature)]

@@ -103,3 +103,17 @@ def _count(eye, rays, distance, token, low_x, low_z, stops, passes, named):
                 t = tz
                 tz += wz
                 cz += gz
+
+
+def passed_cells(eye: np.ndarray, rays: np.ndarray, reach: int) -> tuple[Cell, np.ndarray]:
+    """(lowest cell, bool [2 reach, 64, 2 reach]): the cells that unit `rays` float64 [n, 3] from `eye` pass through."""
+    middle = math.floor(float(eye[0])), math.floor(float(eye[2]))
+    low = (middle[0] - reach, 0, middle[1] - reach)
+    shape = (2 * reach, HEIGHT, 2 * reach)
+    passes = np.zeros(shape, np.int32)
+    nothing = np.zeros((*shape, 0), np.uint16)
+    _count(
+        np.asarray(eye, np.float64), np.ascontiguousarray(rays, np.float64), np.full(len(rays), np.inf),
+        np.zeros(len(rays), np.int64), low[0], low[2], np.zeros(shape, np.int32), passes, nothing,
+    )  # fmt: skip
+    return low, passes > 0
