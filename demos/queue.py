@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.model.dream.model_folder import FRAME, LAND, LIFT
+from reverie.model.cores import give_way
 from reverie.model.errors import ReverieError
 from reverie.model.training.queue import SLICE_MINUTES, Stage, run_queue, status
 
@@ -162,6 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--model", type=Path, help="assemble: the folder of the model that is made (default: OUT/model)"
     )
+    parser.add_argument("--background", action="store_true", help="give way to everything else on this machine")
+    parser.add_argument("--init", type=Path, help="the folder of a model whose weights new parts begin with")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--decay", type=float, default=0.0,
@@ -181,6 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             import torch
 
             torch.set_num_threads(args.threads)
+            if args.background:
+                give_way()
             run_queue(args.out, stages, args.minutes, args.minutes if args.decay else SLICE_MINUTES)
         if args.command == "assemble":
             from reverie.model.training.assemble import assemble

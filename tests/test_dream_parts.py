@@ -333,3 +333,12 @@ def test_turns_between_pictures_tie_them_to_one_unknown():
     frames = [world.frame(world.spawn(state, x, y, z, 20.0 + yaw, 8.0 + pitch)) for pitch, yaw in turns]
     yaw, pitch, _ = read_rotation(frames, turns)
     assert abs(yaw - 20.0) < 1.5 and abs(pitch - 8.0) < 1.5
+
+
+def test_the_queue_says_where_it_stands(tmp_path, capsys):
+    from reverie.demos import queue
+
+    assert queue.main(["status", "--out", str(tmp_path), "--init", str(tmp_path)]) == 0
+    stages = json.loads(capsys.readouterr().out)["stages"]
+    assert {"views", "frames", "lift", "columns", "cells", "dynamics"} <= set(stages)
+    assert queue.main(["status", "--out", str(tmp_path), "--only", "nonsense"]) == 2
