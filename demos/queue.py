@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from reverie.model.dream.model_folder import FRAME, LAND, LIFT
 from reverie.model.cores import give_way
+from reverie.model.dream.model_folder import FRAME, LAND, LIFT
 from reverie.model.errors import ReverieError
 from reverie.model.training.queue import SLICE_MINUTES, Stage, run_queue, status
 
