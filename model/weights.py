@@ -52,6 +52,15 @@ def model_folder(model: str) -> Path:
     )
 
 
+def has_world(folder: Path) -> bool:
+    """Whether a model is of the second edition, with a world behind its dreams. Raises ModelError."""
+    try:
+        record = json.loads((folder / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder / CONFIG}: cannot be read ({error})") from error
+    return isinstance(record, dict) and "edition" in record
+
+
 def load_config(folder: Path) -> ModelConfig:
     """The configuration saved in a model folder. Raises ModelError."""
     try:

@@ -13,11 +13,9 @@ import numpy as np
 
 from reverie.model import flow, recall
 from reverie.model.actions import ACTION_DIM, ACTION_INDEX, CAMERA_SCALE
-from reverie.model.dream.model_folder import is_dream_model
 from reverie.model.errors import ModelError
 from reverie.model.signature import Backend, memory_shape
-from reverie.model.weights import fingerprint, load_config, model_folder, open_backend
-from reverie.simulator import dream_world
+from reverie.model.weights import fingerprint, has_world, load_config, model_folder, open_backend
 from reverie.simulator.action import IDLE, Action
 from reverie.simulator.clip_rows import clip_edited, clip_travels
 from reverie.simulator.errors import SaveError, SceneError
@@ -106,7 +104,9 @@ class DreamWorld:
         for that one alone, so others run in torch.
         """
         folder = model_folder(model)
-        if is_dream_model(folder):
+        if has_world(folder):
+            from reverie.simulator import dream_world  # its caster is compiled
+
             return dream_world.DreamWorld.load(model, backend, device, size)  # type: ignore[return-value]
         if size is not None and tuple(size) != load_config(folder).size:
             if backend.startswith("onnx"):

@@ -14,7 +14,8 @@ from reverie.simulator import Action, DreamWorld, Simulator
 from reverie.simulator.scenes import scene_names
 
 WALK = [Action(forward=True, camera=(0.0, 2.0 if tick % 20 < 10 else -2.0)) for tick in range(100)]
-LARGEST = 90 * 2**20
+LARGEST = 100 * 2**20
+"""While models of both editions ship."""
 
 
 @pytest.fixture(scope="module")

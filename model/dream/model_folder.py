@@ -81,11 +81,6 @@ def _read(folder: Path) -> dict[str, Any]:
     return record
 
 
-def is_dream_model(folder: Path) -> bool:
-    """Whether a model's folder is of this kind, and not of the first edition. Raises ModelError."""
-    return _read(folder).get("edition") == EDITION
-
-
 def read_config(folder: Path) -> DreamConfig:
     """The configuration in a folder. Raises ModelError."""
     try:
