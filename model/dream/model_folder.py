@@ -16,6 +16,7 @@ from typing import Any
 
 from reverie.model.caster.gbuffer import EntityKind
 from reverie.model.cells import HEIGHT, Vocabulary
+from reverie.model.cores import usable_cores
 from reverie.model.dream.dream import Dream
 from reverie.model.dream.look import Painter
 from reverie.model.dynamics.dynamics import Dynamics
@@ -106,7 +107,7 @@ def open_dream(folder: Path, device: str = "auto", threads: int | None = None) -
         if not (folder / name).is_dir():
             raise ModelError(f"{folder}: the network {name!r} is missing")
     try:
-        frames = FrameRunner(folder / FRAME, device, threads)
+        frames = FrameRunner(folder / FRAME, device, threads or max(1, usable_cores() - 1))  # one is for new land
         lifter = OnnxLift(folder / LIFT, device, threads)
         dynamics = Dynamics.load(folder / DYNAMICS)
         land = WorldModel.load(folder / LAND) if (folder / LAND / LAND_CONFIG).is_file() else None
