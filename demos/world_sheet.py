@@ -1,7 +1,7 @@
 """A contact sheet of dreams with a world behind them: `python -m reverie.demos.world_sheet --out SHEET.png`.
 
 Two rows from nothing but a seed: the first frame, walking ahead for 5 seconds, half a turn. Two rows from held-out
-pictures: the picture, the dream's first frame, turned by 72 degrees, turned back, 2 seconds ahead, 2 seconds of digging.
+pictures: the picture, the first frame, turned by 72 degrees, turned back, 2 seconds ahead, 2 seconds of digging.
 """
 
 from __future__ import annotations
