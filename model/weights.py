@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reverie.model.actions import ACTION_DIM
 from reverie.model.config import ModelConfig
@@ -52,21 +52,23 @@ def model_folder(model: str) -> Path:
     )
 
 
-def has_world(folder: Path) -> bool:
-    """Whether a model is of the second edition, with a world behind its dreams. Raises ModelError."""
+def read_record(folder: Path) -> Any:
+    """The JSON in a model folder's `config.json`. Raises ModelError."""
     try:
-        record = json.loads((folder / CONFIG).read_text("utf-8"))
+        return json.loads((folder / CONFIG).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder / CONFIG}: cannot be read ({error})") from error
+
+
+def has_world(folder: Path) -> bool:
+    """Whether a model is of the second edition, with a world behind its dreams. Raises ModelError."""
+    record = read_record(folder)
     return isinstance(record, dict) and "edition" in record
 
 
 def load_config(folder: Path) -> ModelConfig:
     """The configuration saved in a model folder. Raises ModelError."""
-    try:
-        record = json.loads((folder / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder / CONFIG}: cannot be read ({error})") from error
+    record = read_record(folder)
     if isinstance(record, dict):  # weights that never learned to take the screen from earlier views do not say so
         record.setdefault("screen_views", False)
     return ModelConfig.from_dict(record)

@@ -8,7 +8,6 @@ land/ dynamics/    the same; dynamics need no graph
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,8 @@ from reverie.model.frame.runtime import FrameRunner
 from reverie.model.land.world_model import CONFIG as LAND_CONFIG
 from reverie.model.land.world_model import WorldModel
 from reverie.model.lift.runtime import OnnxLift
+from reverie.model.weights import CONFIG, read_record
 
-CONFIG = "config.json"
 EDITION = 2
 FRAME, LIFT, LAND, DYNAMICS = "frame", "lift", "land", "dynamics"
 
@@ -72,20 +71,10 @@ def _corner(values: Any) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        record = json.loads((folder / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder / CONFIG}: cannot be read ({error})") from error
-    if not isinstance(record, dict):
-        raise ModelError(f"{folder / CONFIG}: is not a model's configuration")
-    return record
-
-
 def read_config(folder: Path) -> DreamConfig:
     """The configuration in a folder. Raises ModelError."""
     try:
-        return DreamConfig.from_dict(_read(folder))
+        return DreamConfig.from_dict(read_record(folder))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{folder / CONFIG}: is not a model's configuration ({error})") from error
 
