@@ -288,6 +288,8 @@ def clips(options: ClipsOptions) -> Mapping[str, Any]:
 
 def train(options: TrainOptions) -> Mapping[str, Any]:
     """Runs `reverie train`."""
+    if options.data != "voxel" and not os.path.isdir(options.data):
+        raise ReverieError(f"--data {options.data}: neither 'voxel' nor a folder of clips or shards")
     asked: dict[str, Any] = {} if options.rate is None else {"rate": options.rate}
     if options.phase == "finetune":
         from reverie.demos.finetune import finetune

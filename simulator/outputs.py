@@ -15,9 +15,22 @@ AnyPath = str | os.PathLike[str]
 WRITTEN_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
+def _named(path: AnyPath) -> Path:
+    """The path, if files can have such a name. Raises OutputError."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except OSError as error:  # longer than the file system takes, a ring of links
+        raise OutputError(f"{path}: cannot be written ({(error.strerror or 'a name of no file').lower()})") from error
+    except ValueError as error:
+        raise OutputError(f"{os.fspath(path)!r}: cannot be written (a name of no file)") from error
+    return Path(path)
+
+
 def writable_folder(path: AnyPath) -> None:
     """Raises OutputError unless `path` is a folder that can be written to, or can be made."""
-    path = Path(path)
+    path = _named(path)
     if path.is_symlink() and not path.exists():
         raise OutputError(f"{path}: is a link to what is not there; name a folder")
     for place in (path, *path.absolute().parents):
@@ -32,7 +45,7 @@ def writable_folder(path: AnyPath) -> None:
 
 def writable_file(path: AnyPath) -> None:
     """Raises OutputError unless `path` is a file that can be written, or can be made with the folders above it."""
-    path = Path(path)
+    path = _named(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file in it")
     writable_folder(path.absolute().parent)

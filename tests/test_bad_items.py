@@ -27,6 +27,7 @@ LENGTHS = range(13)
 # Lengths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", LENGTHS)
 def test_a_recording_of_any_length_ends_no_check(tmp_path: Path, frames: int) -> None:
     recording(tmp_path, "good", count=9)
@@ -102,6 +103,7 @@ def test_clips_of_one_tick_alone_are_checked(tmp_path: Path, capsys: pytest.Capt
 # Items
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error", [ValueError("shape\nmismatch"), IndexError(), RecursionError("deep"), OSError(5, "I/O")]
 )

@@ -58,6 +58,7 @@ def test_bench(model: Path) -> None:
     assert report["machine"]["cores"] >= 1 and report["machine"]["torch"]
 
 
+@pytest.mark.slow
 def test_operations_are_those_of_the_layers() -> None:
     pytest.importorskip("torch")
     counted = floor.operations(CONFIG)

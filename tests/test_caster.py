@@ -38,6 +38,7 @@ def gbuffer_of(views, i, entities=True):
     return cast(scene, Camera((x, y, z), yaw, pitch), SIZE, views["entities"][i] if entities else None, KINDS)
 
 
+@pytest.mark.slow
 def test_two_layers_explain_recorded_depth_and_tokens(views):
     explained, named = [], []
     for i in range(len(views["hours"])):
@@ -58,6 +59,7 @@ def test_two_layers_explain_recorded_depth_and_tokens(views):
     assert np.concatenate(named).mean() > 0.98
 
 
+@pytest.mark.slow
 def test_animals_are_boxes_that_hold_their_pixels(views):
     found = 0
     for i in range(len(views["hours"])):
@@ -171,6 +173,7 @@ def test_views_repeat(views):
     assert all(again[key].tobytes() == value.tobytes() for key, value in views.items())
 
 
+@pytest.mark.slow
 def test_the_batched_caster_gives_the_same_answers(views):
     import torch
 

@@ -116,6 +116,7 @@ def test_a_bad_action_is_named_by_its_line(capsys: pytest.CaptureFixture[str], t
     assert "line 3" in refused(capsys, *VOXEL[:4], "--actions", str(path))
 
 
+@pytest.mark.slow
 def test_headless_play_reports_and_records(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     movie = tmp_path / "a.mp4"
     code, out, _ = run(capsys, *VOXEL, "--player", "spinner", "--seed", "5", "--record", str(movie), "--json")
@@ -142,6 +143,7 @@ def test_an_action_file_sets_the_length_and_the_steps(capsys: pytest.CaptureFixt
     assert clip.actions[0].camera == pytest.approx((0.0, 9.0))
 
 
+@pytest.mark.slow
 def test_without_a_display_it_says_so_and_dreams_to_a_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

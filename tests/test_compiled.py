@@ -149,5 +149,6 @@ def test_without_the_compiler_the_voxel_world_says_so_in_one_line(arguments: lis
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_without_the_compiler_dreams_play(tmp_path: Path) -> None:
     assert uncompiled(PLAY_DREAM, tmp_path).returncode == 0

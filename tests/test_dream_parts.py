@@ -87,6 +87,7 @@ def test_the_compiled_look_up_equals_torch(inputs):
     assert np.abs(out - wanted.numpy()).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_exported_frames_equal_torch(tmp_path, inputs):
     torch.manual_seed(0)
     model = FrameModel(FRAME)
@@ -100,6 +101,7 @@ def test_exported_frames_equal_torch(tmp_path, inputs):
     assert runner.draw(inputs).tobytes() == drawn.tobytes()
 
 
+@pytest.mark.slow
 def test_exported_lifter_equals_torch(tmp_path):
     torch.manual_seed(0)
     lifter = Lifter(LIFT)
@@ -308,6 +310,7 @@ def test_one_process_trains_at_a_time_and_a_dead_ones_lock_is_taken(tmp_path):
     assert not (tmp_path / "lock").exists() and read_ledger(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_the_turn_of_a_camera_is_read_from_a_world_of_cubes():
     from reverie.model.lift.pose import read_rotation
     from reverie.simulator.voxel.views import record_views

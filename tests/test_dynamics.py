@@ -354,6 +354,7 @@ def walks_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_walks_recorded_twice_are_equal(walks_folder: Path, tmp_path: Path) -> None:
     write_walks(tmp_path, range(1, 2), rows=ROWS)
     other, again, one = (
@@ -373,6 +374,7 @@ def test_held_out_worlds_are_for_evaluation_alone() -> None:
     assert len(rows["body"]) == 10
 
 
+@pytest.mark.slow
 def test_a_row_follows_from_the_one_before(walks_folder: Path) -> None:
     walks = read_walks(walk_files(walks_folder))
     assert len(walks) == 3 * ROWS and walks.names[BLOCK_ID["stone"]] == "stone" and walks.event_names == EVENTS
@@ -385,6 +387,7 @@ def test_a_row_follows_from_the_one_before(walks_folder: Path) -> None:
     assert happened[EVENTS.index("dig")] > 3 and happened[EVENTS.index("place")] > 3
 
 
+@pytest.mark.slow
 def test_facts_found_from_walks_are_the_worlds(walks_folder: Path) -> None:
     walks = read_walks(walk_files(walks_folder))
     facts = find_facts(walks)
@@ -409,6 +412,7 @@ def _touched(walks: object) -> np.ndarray:
     return np.bincount(own, minlength=256)[: len(BLOCKS)] > 500
 
 
+@pytest.mark.slow
 def test_facts_follow_other_laws() -> None:
     names = [block.name for block in BLOCKS]
     laws = Laws(gravity=0.5, permeable=("leaves",))
@@ -443,6 +447,7 @@ def _steps(data: Path, out: Path, counts: list[int]) -> dict[str, np.ndarray]:
     return load_file(out / "dynamics.safetensors")
 
 
+@pytest.mark.slow
 def test_training_goes_on_to_the_step(one_thread: None, walks_folder: Path, tmp_path: Path) -> None:
     whole, parts = _steps(walks_folder, tmp_path / "a", [6]), _steps(walks_folder, tmp_path / "b", [4, 2])
     assert set(whole) == set(parts) and all((whole[name] == parts[name]).all() for name in whole)
@@ -451,6 +456,7 @@ def test_training_goes_on_to_the_step(one_thread: None, walks_folder: Path, tmp_
     Dynamics.load(tmp_path / "a").spawn((0.5, 10.0, 0.5), 0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_training_learns_to_fall_and_to_walk(one_thread: None, walks_folder: Path, tmp_path: Path) -> None:
     from reverie.model.training.dynamics import DynamicsPart, Lessons
     from reverie.model.training.trainer import TrainerConfig, train_part
@@ -490,6 +496,7 @@ def test_play_and_training_give_the_same_answers(one_thread: None, facts: Facts)
 # -- the evaluation -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_truth_is_right_and_the_idle_are_not(facts: Facts) -> None:
     walks = judged.make_walks("ahead", 3, facts) + judged.make_walks("works", 6, facts)
     true = [

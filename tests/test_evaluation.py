@@ -94,6 +94,7 @@ def badness(name: str, value: float) -> float:
     return -value if aim == "high" else value if aim == "low" else abs(value - 1)
 
 
+@pytest.mark.slow
 def test_the_truth_gives_the_caps(truth: dict[str, Any]) -> None:
     for key in KEYS:
         value = truth[key.name]
@@ -110,6 +111,7 @@ def test_the_truth_gives_the_caps(truth: dict[str, Any]) -> None:
     assert all(truth[name] is not None for name in listed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOTICED)
 def test_figures_notice_what_they_are_for(folder: Path, truth: dict[str, Any], name: str) -> None:
     wanted = (*NOTICED[name], *UNMOVED.get(name, ()))
@@ -227,6 +229,7 @@ class StillDream:
         return {"world": "still"}
 
 
+@pytest.mark.slow
 def test_a_dream_is_measured_in_three_columns(folder: Path, truth: dict[str, Any]) -> None:
     dream = StillDream()
     assert columns_of(dream) == ("poses", "frames", "cells") and columns_of(TrueWorld(SIZE)) == ("poses",)
@@ -240,6 +243,7 @@ def test_a_dream_is_measured_in_three_columns(folder: Path, truth: dict[str, Any
     assert report["tasks_16"] is None and report["walls_inside"] is None
 
 
+@pytest.mark.slow
 def test_a_stopped_measurement_goes_on(folder: Path, truth: dict[str, Any]) -> None:
     out, counted = folder / "stopped", []
 
@@ -271,6 +275,7 @@ def test_the_first_edition_is_not_judged_by_its_screen_layer(store: RunStore) ->
     assert outline.mean() < 0.05
 
 
+@pytest.mark.slow
 def test_sheets(folder: Path, truth: dict[str, Any]) -> None:
     keys = ("detail", "turn_return", "edit")
     evaluate(TrueWorld(SIZE), folder / "truth", runs=folder / "runs", amounts=SMALL, keys=keys)

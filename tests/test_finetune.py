@@ -134,6 +134,7 @@ def test_the_screen_of_the_recordings_is_learned(work: Path) -> None:
     assert torch.equal(load_model(work / "kept" / "model").overlay, known)
 
 
+@pytest.mark.slow
 def test_adapters_learn_little_and_are_merged() -> None:
     pytest.importorskip("peft")
     from reverie.model.training.lora import adapter_weights, add_adapters, merge_adapters

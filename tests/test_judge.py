@@ -335,6 +335,7 @@ def scores_of_clips(rng: np.random.Generator, clips: int = 64) -> np.ndarray:
     return rng.normal(18, 4, clips)
 
 
+@pytest.mark.slow
 def test_compare_finds_a_planted_difference_and_no_other() -> None:
     rng = np.random.default_rng(4)
     alarms = found = 0

@@ -290,6 +290,7 @@ def test_masks_are_never_empty_and_spare_what_is_settled(facts: LandFacts) -> No
         assert not (unknown & (settled(below, facts)[:, low : low + 16] != UNKNOWN)).any()
 
 
+@pytest.mark.slow
 def test_the_onnx_files_equal_the_networks(tmp_path: Path, vocabulary: Vocabulary, facts: LandFacts) -> None:
     torch.manual_seed(3)
     networks = {part: build(part, CONFIG) for part in PARTS}
@@ -331,6 +332,7 @@ def test_the_world_model_runs_without_torch() -> None:
 # --- proposals
 
 
+@pytest.mark.slow
 def test_a_proposal_keeps_what_is_known_fills_the_rest_and_repeats(model: WorldModel) -> None:
     world = land_cells(1)
     known = CellMap().write((-32, 0, -32), world[:32, :, :64])
@@ -420,6 +422,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(part: str, pack: Pack, t
     assert state["step"] == 5  # the run itself goes on from where it was
 
 
+@pytest.mark.slow
 def test_training_lowers_the_losses(pack: Pack, tmp_path: Path) -> None:
     loop = replace(LOOP, batch=4)
     with_seed = training.train_columns(pack.folder, tmp_path / "run", 5.0, preset="test", loop=loop, max_steps=30)
@@ -484,6 +487,7 @@ def test_rough_heights_and_small_patches_are_noticed(facts: LandFacts) -> None:
     assert evaluation.patch_metres(whole) == pytest.approx(columns.shape[1], rel=0.01)
 
 
+@pytest.mark.slow
 def test_an_evaluation_has_its_keys_and_repeats(model: WorldModel, pack: Pack, tmp_path: Path) -> None:
     shares: list[float] = []
     figures = evaluation.evaluate_land(model, pack, 1, edge=16, map_edge=32, progress=shares.append)

@@ -126,6 +126,7 @@ def imports_at_start(path: Path) -> Iterator[str]:
     yield from (name for line, name in imports(path) if line in lines)
 
 
+@pytest.mark.slow
 def test_there_are_no_import_cycles() -> None:
     graph = {
         module: {found for name in imports_at_start(path) if (found := module_of(name)) and found != module}
@@ -135,6 +136,7 @@ def test_there_are_no_import_cycles() -> None:
     assert set(order) == set(MODULES)
 
 
+@pytest.mark.slow
 def test_training_needs_only_the_promised_libraries() -> None:
     """Whatever these modules import, and whatever is imported at once by what they import."""
     start = [module for module in MODULES if inside(module, TRAINING_PATH)]

@@ -304,6 +304,7 @@ def test_names_that_collide_are_kept_apart(tmp_path: Path) -> None:
     assert in_shards(tmp_path / "in", tmp_path / "out") == found
 
 
+@pytest.mark.slow
 def test_shards_of_something_else_are_neither_learned_from_nor_deleted(tmp_path: Path) -> None:
     recording(tmp_path / "in", count=3)
     write_shards(tmp_path / "out", 1, 5, ShardPlan(size=SQUARE, rows=8, episode=(8, 8)))
@@ -312,6 +313,7 @@ def test_shards_of_something_else_are_neither_learned_from_nor_deleted(tmp_path:
     assert Shard.open(tmp_path / "out" / "00000").rows == 8
 
 
+@pytest.mark.slow
 def test_voxel_shards_of_another_seed_or_size_are_made_anew(tmp_path: Path) -> None:
     plan = ShardPlan(size=SQUARE, rows=8, episode=(8, 8))
     recording(tmp_path / "in", count=3)
@@ -323,6 +325,7 @@ def test_voxel_shards_of_another_seed_or_size_are_made_anew(tmp_path: Path) -> N
         assert meta is not None and f"seed {seed}," in meta["origin"] and meta["size"] == list(size)
 
 
+@pytest.mark.slow
 def test_rehearsal_follows_its_source_and_never_writes_into_it(tmp_path: Path) -> None:
     plan = ShardPlan(size=SQUARE, rows=512, episode=(60, 60))
     sources = [tmp_path / "one", tmp_path / "two"]

@@ -131,6 +131,9 @@ def test_folders_and_files_that_can_be_written(place: Path, monkeypatch: pytest.
     for odd in ("pipe.mp4", os.devnull):
         with pytest.raises(OutputError, match="is a pipe or a device"):
             writable_file(odd)
+    for odd in ("a" * 300, "a" * 300 + "/b.mp4"):
+        with pytest.raises(OutputError, match="name too long"):
+            writable_file(odd)
     Path("loose").symlink_to("nowhere")
     with pytest.raises(OutputError, match="link"):
         writable_folder("loose")

@@ -44,6 +44,7 @@ def test_telemetry_is_off_before_onnxruntime_is_loaded_unless_the_user_says_othe
     assert python(code, **{TELEMETRY_OFF: "0"}) == "False 0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["reverie.demos.cli", "reverie.env", "reverie.simulator.session"])
 def test_whatever_is_imported_first_settles_it(module: str) -> None:
     """Of all modules of ours that lead to ONNX Runtime, `reverie.model` comes first."""
@@ -59,6 +60,7 @@ def test_whatever_is_imported_first_settles_it(module: str) -> None:
     assert python(code, drop=(TELEMETRY_OFF,)) == "True"
 
 
+@pytest.mark.slow
 def test_a_dream_leaves_nothing_in_a_new_home(tmp_path: Path) -> None:
     python(
         "from reverie.simulator import Action, DreamWorld, Simulator\n"
@@ -428,6 +430,7 @@ print(sums.twice(21), sum(sums.twice.stats.cache_hits.values()))
 """
 
 
+@pytest.mark.slow
 def test_a_strangers_compiled_functions_are_kept_where_only_that_user_writes(stranger: Run) -> None:
     folder = stranger.here / "sums"
     folder.mkdir()
@@ -479,6 +482,7 @@ def test_what_counts_as_a_display(screens: dict[str, str], said: str, tmp_path: 
     assert said in answer and (answer == "None") == (said == "None")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have a screen")
 def test_an_unreachable_display_dreams_to_a_file(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reverie.demos.cli", "play", "--frames", "3", "--device", "cpu"]

@@ -125,6 +125,7 @@ def test_what_a_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch,
     cli.escape_output()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoding", "name"), [("ascii", "сон"), ("utf-8:strict", "d\udce4m"), ("latin-1:strict", "夢"), ("ascii", "")]
 )

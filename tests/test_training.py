@@ -463,6 +463,7 @@ def test_processes_make_the_batches_that_an_accelerator_eats(shards) -> None:
     assert not any(torch.equal(first[0].past, other.past) for other in first[1:])
 
 
+@pytest.mark.slow
 def test_recording_goes_on_beside_training(tmp_path, monkeypatch) -> None:
     from reverie.demos import train as module
     from reverie.model.training.shards import META

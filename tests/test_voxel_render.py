@@ -232,6 +232,7 @@ def test_the_world_repeats(land):
     assert np.array_equal(here.frame, far.frame) and np.array_equal(here.depth, far.depth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(96, 160), (128, 128), (160, 96), (192, 320), (32, 48), (16, 16)])
 @pytest.mark.parametrize("hud", [True, False])
 def test_any_multiple_of_16_works(land, size, hud):
