@@ -1,4 +1,5 @@
-"""Makes the start scenes that ship with Reverie: pictures of the voxel world, each with the camera's pitch beside it.
+"""Makes the start scenes that ship with Reverie: pictures of the voxel world without its screen layer, each with the
+pose of the player beside it.
 
 python -m reverie.demos.scenes --out simulator/scenes
 """
@@ -32,13 +33,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    world = VoxelWorld()
+    world = VoxelWorld(hud=False)
     for name, scene, seed in SCENES:
         state = world.start(scene, seed)
         for _ in range(SETTLE_TICKS):
             state = world.step(state, Action(camera=(LOOK_DOWN, 0.0)))
         Image.fromarray(world.frame(state)).save(out / f"{name}.png", optimize=True)
-        note = {"pitch": round(float(world.pose(state)[4]), 2), "world": "voxel", "scene": scene, "seed": seed}
+        pose = [round(float(value), 4) for value in world.pose(state)]
+        note = {"pitch": pose[4], "pose": pose, "world": "voxel", "scene": scene, "seed": seed}
         (out / f"{name}.json").write_text(json.dumps(note) + "\n", "utf-8")
 
 

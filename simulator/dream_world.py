@@ -121,6 +121,8 @@ class DreamWorld:
         if found.image is None:
             found = load_scene(found.name or choose_scene(self._name, seed), self._size)
         assert found.image is not None
+        if found.pose is not None:
+            return self._from_poses([found.image], np.array([found.pose]), seed)
         return self._from_picture(found.image, found.pitch, seed)
 
     def start_true(self, start: TrueStart, seed: int) -> DreamState:
@@ -144,17 +146,27 @@ class DreamWorld:
         poses = None if clip.poses is None else np.asarray(clip.poses[first:], np.float64)
         if poses is None or not np.isfinite(poses).all():
             return self._from_picture(clip.frames[-1], None, seed)
-        poses = poses.copy()
-        if not LOWEST_FEET <= poses[-1, 1] <= HIGHEST_FEET:
-            poses[:, 1] += self.config.ground - math.floor(poses[-1, 1])
-        eye = self._dynamics.facts.eye
-        images = [self._lifted_size(frame) for frame in clip.frames[first:]]
-        cameras = [Camera((x, y + eye, z), yaw, pitch) for x, y, z, yaw, pitch in poses.tolist()]
-        x, y, z = poses[-1, :3].tolist()
-        state = self._dream.start(images, cameras, (x, y, z), seed)
+        poses = self._within_the_world(poses)
+        state = self._from_poses(list(clip.frames[first:]), poses, seed)
         actions = [action.to_vector() for action in clip.actions[first:]]
         actors = follow(self._dynamics, state.cells, state.actors, poses, actions, seed)
         return replace(state, actors=actors, cache={})
+
+    def _from_poses(self, frames: Sequence[np.ndarray], poses: np.ndarray, seed: int) -> DreamState:
+        """A dream that goes on from the last of several frames with poses float [n, 5]."""
+        poses = self._within_the_world(poses)
+        eye = self._dynamics.facts.eye
+        images = [self._lifted_size(frame) for frame in frames]
+        cameras = [Camera((x, y + eye, z), yaw, pitch) for x, y, z, yaw, pitch in poses.tolist()]
+        x, y, z = poses[-1, :3].tolist()
+        return self._dream.start(images, cameras, (x, y, z), seed)
+
+    def _within_the_world(self, poses: np.ndarray) -> np.ndarray:
+        """Poses float [n, 5] moved up or down by whole metres if the last one is above or below the world."""
+        moved = poses.copy()
+        if not LOWEST_FEET <= poses[-1, 1] <= HIGHEST_FEET:
+            moved[:, 1] += self.config.ground - math.floor(poses[-1, 1])
+        return moved
 
     def _read_camera(self, image: np.ndarray, pitch: float | None) -> tuple[Camera, tuple[float, float, float]]:
         """The camera of a picture, and the feet of whoever holds it."""

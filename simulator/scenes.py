@@ -47,6 +47,8 @@ class Scene:
     clip: Clip | None = None
     pitch: float | None = None
     """Degrees that the camera looks down in the image; None where nobody knows."""
+    pose: tuple[float, float, float, float, float] | None = None
+    """x, y, z of the feet in metres, yaw and pitch in degrees of who sees the image; None where nobody knows."""
 
     @property
     def value(self) -> Any:
@@ -204,15 +206,20 @@ def load_scene(name: str, size: tuple[int, int]) -> Scene:
         except EditError as error:
             raise SceneError(str(error)) from error
     note = folder / f"{name}.json"
-    return Scene(image=image, pitch=_pitch(note.read_text("utf-8")) if note.is_file() else None)
+    return _noted(note.read_text("utf-8"), image) if note.is_file() else Scene(image=image)
 
 
-def _pitch(text: str) -> float:
+def _noted(text: str, image: np.ndarray) -> Scene:
+    """An image with what its note says."""
     try:
-        pitch = float(json.loads(text)["pitch"])
+        note = json.loads(text)
+        pitch = min(max(float(note["pitch"]), -MAX_PITCH), MAX_PITCH)
+        if "pose" not in note:
+            return Scene(image=image, pitch=pitch)
+        x, y, z, yaw, _ = (float(value) for value in note["pose"])
     except (ValueError, KeyError, TypeError) as error:
         raise SceneError(f"the note of a bundled scene is damaged ({error})") from error
-    return min(max(pitch, -MAX_PITCH), MAX_PITCH)
+    return Scene(image=image, pitch=pitch, pose=(x, y, z, yaw, pitch))
 
 
 def _fitted(clip: Clip, size: tuple[int, int]) -> Clip:

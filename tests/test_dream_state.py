@@ -81,7 +81,7 @@ def dream_of(digs=(), pace=1.0):
 def test_land_lies_about_the_player_from_the_start_and_ahead_of_a_sprint():
     dream = dream_of(pace=0.3)
     state = dream._surrounded(fresh())
-    assert (state.cells.window((-32, 0, -32), (80, HEIGHT, 80)) != UNKNOWN).all() and not state.pending
+    assert (state.cells.window((-32, 0, -32), (64, HEIGHT, 64)) != UNKNOWN).all() and not state.pending
     state = walked(dream_of(pace=0.0), state, 400)  # the rest comes while one stands
     assert (state.cells.window((-60, 0, -60), (120, HEIGHT, 120)) != UNKNOWN).all()
     for _ in range(5):

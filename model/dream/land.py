@@ -19,8 +19,9 @@ from reverie.model.dream.state import DreamState, Request
 
 RADIUS = 4
 """Chunks about the player's that are wanted."""
-INNER = 2
-"""Chunks about the player's that are there when a dream starts; those farther off come while it goes on."""
+INNER = 4
+"""Chunks along an edge of the square about the player that is there when a dream starts; those farther off come while
+it goes on."""
 LEAD = 40
 """Ticks from asking to committing."""
 MOST_CHUNKS = 9
@@ -49,9 +50,10 @@ class Landscape:
 
     def surround(self, state: DreamState) -> DreamState:
         """The state with the land close to the player dreamed at once: for starts."""
-        x, z = self._middle(state)
-        reach = range(-self._inner, self._inner + 1)
-        missing = [(x + i, z + k) for i in reach for k in reach if (x + i, z + k) not in state.complete]
+        x, _, z = state.actors.eye
+        first = [math.floor(value / CHUNK - self._inner / 2 + 0.5) for value in (x, z)]
+        near = [(first[0] + i, first[1] + k) for i in range(self._inner) for k in range(self._inner)]
+        missing = [chunk for chunk in near if chunk not in state.complete]
         if not missing:
             return state
         low = min(i for i, _ in missing), min(k for _, k in missing)

@@ -94,6 +94,12 @@ class ColumnEmbedding(nn.Module):
         return sum(parts[1:], parts[0])
 
 
+def _average(values: Tensor, edge: int) -> Tensor:
+    """Means over squares of an odd `edge` about each place of [b, 1, x, z], zero beyond the map."""
+    rows = functional.avg_pool2d(values, (edge, 1), 1, (edge // 2, 0))
+    return functional.avg_pool2d(rows, (1, edge), 1, (0, edge // 2))
+
+
 def base_height(height: Tensor, context: Tensor | None) -> Tensor:
     """int64 [b, x, z]: about how high the ground is, from the known heights nearby, else from the outline.
 
@@ -103,8 +109,8 @@ def base_height(height: Tensor, context: Tensor | None) -> Tensor:
     values = height.unsqueeze(1) * known
     total, weight = torch.full_like(known, _DEFAULT_WEIGHT * _DEFAULT_HEIGHT), torch.full_like(known, _DEFAULT_WEIGHT)
     for edge, share in _REACHES:
-        total = total + share * functional.avg_pool2d(values, edge, 1, edge // 2)
-        weight = weight + share * functional.avg_pool2d(known, edge, 1, edge // 2)
+        total = total + share * _average(values, edge)
+        weight = weight + share * _average(known, edge)
     if context is not None:
         given = _CONTEXT_WEIGHT * (context != UNKNOWN).float().unsqueeze(1)
         total, weight = total + given * context.unsqueeze(1), weight + given

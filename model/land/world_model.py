@@ -37,6 +37,8 @@ _OUTLINE, _COLUMNS, _CELLS = range(3)
 _DELAYS = (0, 1, 1, 1, 2)
 """Passes by which the channels of a column follow its height."""
 _CACHED_CHUNKS = 1024
+_CORE = 5
+"""Eighths of a window's edge, in its middle, that are sampled at a time; the rest is what they agree with."""
 _STACKED = 8
 """Layers that a crop shares with the one below it."""
 
@@ -220,7 +222,7 @@ class WorldModel:
     def plan(self, cells: CellMap, low: tuple[int, int], shape: tuple[int, int], seed: int, plan: Plan) -> Plan:
         """The plan with the columns from (x, z) = `low` on, all of them known; far land needs no more than this."""
         edge = self.config.columns.size
-        core = edge // 2
+        core = edge * _CORE // 8
         x0, z0 = _down(low[0], STRIDE), _down(low[1], STRIDE)
         x1, z1 = _up(low[0] + shape[0], STRIDE), _up(low[1] + shape[1], STRIDE)
         margin = edge  # a window reaches at most this far beyond the region
@@ -255,7 +257,7 @@ class WorldModel:
     def _outlined(self, cells: CellMap, plan: Plan, low: tuple[int, int], high: tuple[int, int], seed: int) -> Area:
         """The outline of the columns from `low` to `high` and of what their context takes; cells of 8 columns."""
         edge = self.config.outline.size
-        core = edge // 2
+        core = edge * _CORE // 8
         reach = self.config.columns.size // STRIDE + self.config.margin
         x0, z0 = low[0] // STRIDE - reach, low[1] // STRIDE - reach
         x1, z1 = high[0] // STRIDE + reach, high[1] // STRIDE + reach
