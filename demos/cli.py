@@ -22,6 +22,7 @@ from reverie.demos.options import (
     RecordOptions,
     TrainOptions,
 )
+from reverie.model.cores import usable_cores
 from reverie.model.errors import ReverieError
 from reverie.model.startup import TORCH, require
 
@@ -169,6 +170,7 @@ def build_parser() -> Parser:
     record.add_argument("--seed", type=seed, default=0, help="of the first world; below 1000000 (default: 0)")
     record.add_argument("--size", type=frame_size, default=(96, 160), help="WIDTHxHEIGHT (default: 160x96)")
     record.add_argument("--player", default="explorer", help="who plays (default: explorer)")
+    record.add_argument("--no-hud", action="store_true", help="leave out crosshair, hand and hotbar")
 
     clips = command("clips", "Look through a folder of recordings.")
     clips.add_argument("what", choices=("check",), help="check: say what it holds, and what is broken")
@@ -271,6 +273,7 @@ def record(options: RecordOptions) -> Mapping[str, Any]:
         seed=options.seed,
         size=options.size,
         player=options.player,
+        hud=not options.no_hud,
     )
 
 
@@ -292,10 +295,15 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
         raise ReverieError(f"--data {options.data}: neither 'voxel' nor a folder of clips or shards")
     asked: dict[str, Any] = {} if options.rate is None else {"rate": options.rate}
     if options.phase == "finetune":
+        from reverie.model.weights import has_world, model_folder
+
+        model = options.model or options.init or "tiny"
+        if has_world(model_folder(model)):
+            return _finetune_frames(model, options, asked)
         from reverie.demos.finetune import finetune
 
         return finetune(
-            options.model or options.init or "tiny",
+            model,
             data=options.data,
             out=options.out or "runs/finetune",
             minutes=options.minutes,
@@ -326,8 +334,37 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
     )
 
 
+def _finetune_frames(model: str, options: TrainOptions, asked: dict[str, Any]) -> Mapping[str, Any]:
+    """`reverie train finetune` of a model with a world behind the dream."""
+    for name in ("low_rank", "critic", "keep_screen"):
+        if getattr(options, name):
+            raise ReverieError(
+                f"--{name.replace('_', '-')}: {model} has a world behind its dreams, which learns without"
+            )
+    from reverie.demos.footage import finetune
+
+    return finetune(
+        model,
+        data=options.data,
+        out=options.out or "runs/finetune",
+        minutes=options.minutes,
+        resume=options.resume,
+        seed=options.seed,
+        replay=options.replay,
+        replay_share=options.replay_share,
+        held=options.held,
+        judged_windows=options.judged,
+        blended=options.blend,
+        **asked,
+    )
+
+
 def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
     """Runs `reverie evaluate`, and makes its pages."""
+    from reverie.model.weights import has_world, model_folder
+
+    if has_world(model_folder(options.model)):
+        return _evaluate_world(options)
     from reverie.demos.pages.write import write_pages
     from reverie.simulator.judge.evaluate import evaluate as run
 
@@ -347,6 +384,26 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
         fresh=options.fresh,
     )
     return {**report, **write_pages(report["out"])}
+
+
+def _evaluate_world(options: EvaluateOptions) -> Mapping[str, Any]:
+    """`reverie evaluate` of a model with a world behind the dream, by `reverie.simulator.evaluation`."""
+    from reverie.demos.evaluate import measure, parse, table
+
+    usual = EvaluateOptions()
+    for name in ("data", "clips", "seed", "teacher_ways", "held", "seeds"):
+        if getattr(options, name) != getattr(usual, name):
+            raise ReverieError(f"--{name.replace('_', '-')}: {options.model} is measured on held-out voxel worlds")
+    arguments = ["--world", options.model, "--backend", options.backend, "--device", options.device]
+    arguments += ["--quick"] * options.quick + (["--out", options.out] if options.out else [])
+    arguments += ["--jobs", str(1 if options.quick else usable_cores())]
+    if options.size is not None:
+        arguments += ["--size", f"{options.size[1]}x{options.size[0]}"]
+    report = measure(parse(arguments))
+    if options.json:
+        return report
+    print(table(report))
+    return {name: report[name] for name in ("runs_done", "runs_planned")}
 
 
 def compare(options: CompareOptions) -> Mapping[str, Any]:

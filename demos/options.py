@@ -35,6 +35,7 @@ class RecordOptions:
     seed: int = 0
     size: tuple[int, int] = (96, 160)
     player: str = "explorer"
+    no_hud: bool = False
     json: bool = False
 
 

@@ -32,13 +32,15 @@ def record(
     player: str = "explorer",
     edits: bool = True,
     progress: Progress | None = None,
+    hud: bool = True,
 ) -> dict[str, Any]:
     """Writes clips of `ticks` frames each, episode i in the world of seed + i; gives `clips` (paths) and `frames`.
 
-    `player` is a name that `make_player` knows. `progress` is called with the frames written and those in all;
-    without it a bar is drawn where standard error is a terminal. Raises ReverieError for seeds that are held out
-    or numbers that make no sense, ClipError for files that are there already (before anything is written) and
-    when the disk is full (finished clips stay, and so does what was written of the last).
+    `player` is a name that `make_player` knows; without `hud` the screen layer is left out. `progress` is called with
+    the frames written and those in all; without it a bar is drawn where standard error is a terminal. Raises
+    ReverieError for seeds that are held out or numbers that make no sense, ClipError for files that are there already
+    (before anything is written) and when the disk is full (finished clips stay, and so does what was written of the
+    last).
     """
     from tqdm import tqdm
 
@@ -58,7 +60,7 @@ def record(
     if there:
         raise ClipError(f"{there[0]}: is there already, and is not overwritten")
     make_player(player, seed)  # an unknown one is refused before anything is written
-    world, total = VoxelWorld(size=size), episodes * ticks
+    world, total = VoxelWorld(size=size, hud=hud), episodes * ticks
     with tqdm(total=total, unit="frame", disable=None if progress is None else True) as bar:
 
         def written(frames: int) -> None:

@@ -36,7 +36,8 @@ class CountedTime:
 
 
 BOXED = (
-    "reverie.demos.train", "reverie.demos.finetune", "reverie.model.training.loop", "reverie.model.training.readers",
+    "reverie.demos.train", "reverie.demos.finetune", "reverie.demos.footage", "reverie.model.training.loop",
+    "reverie.model.training.readers", "reverie.model.training.trainer",
 )  # fmt: skip
 """Modules that work until a time is over."""
 

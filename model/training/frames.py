@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reverie.model.caster.camera import Camera, pixel_scale
@@ -24,6 +25,8 @@ from reverie.model.training.view_data import View, ViewFile, view_files
 
 TEXTURE_LR = 4.0
 """Learning rate of the tables, over that of the network."""
+DETAIL_EDGE = 8
+DETAIL_WEIGHT = 0.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +91,39 @@ def frame_batch(samples: list[Sample], corners: list[tuple[int, int]], size: tup
     )
 
 
+def frame_groups(network: FrameModel) -> list[dict[str, Any]]:
+    """Parameter groups: tables learn faster than the network, and do not decay."""
+    tables = [network.textures, network.kinds, network.details]
+    known = {id(table) for table in tables}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in known]
+    return [{"params": rest}, {"params": tables, "lr_scale": TEXTURE_LR, "weight_decay": 0.0}]
+
+
+def reconstruction(drawn: Tensor, target: Tensor, counts: Tensor | None = None) -> tuple[Tensor, float]:
+    """(loss, mean squared error) of pictures [b, 3, h, w] from 0 to 1, over the pixels that `counts` bool [b, 1, h, w].
+
+    Squared and absolute errors, which ask for means, and a term that asks for as much local detail as the truth has:
+    the difference of local root mean squares of the Laplacian.
+    """
+    error = drawn - target
+    if counts is None:
+        square, absolute = (error**2).mean(), error.abs().mean()
+    else:
+        weight = counts.float() / max(float(counts.sum()) * error.shape[1], 1.0)
+        square, absolute = (error**2 * weight).sum(), (error.abs() * weight).sum()
+        target = torch.where(counts, target, drawn.detach())
+    detail = (local_detail(drawn) - local_detail(target)).abs().mean()
+    return square * 4 + absolute * 0.25 + detail * DETAIL_WEIGHT, square.item()
+
+
+def local_detail(pictures: Tensor) -> Tensor:
+    """Root mean squares of the Laplacian of brightness [b, 1, h, w], over squares of `DETAIL_EDGE` pixels."""
+    grey = pictures.mean(1, keepdim=True)
+    inner = 4 * grey[..., 1:-1, 1:-1] - grey[..., :-2, 1:-1] - grey[..., 2:, 1:-1]
+    inner = inner - grey[..., 1:-1, :-2] - grey[..., 1:-1, 2:]
+    return (F.avg_pool2d(inner**2, DETAIL_EDGE, DETAIL_EDGE // 2) + 1e-6).sqrt()
+
+
 class FramePart:
     """The frame model as a part of the training queue: regression from the true cells."""
 
@@ -115,14 +151,11 @@ class FramePart:
         self._held: list[Sample] = []
 
     def groups(self) -> list[dict[str, Any]]:
-        """Tables learn faster than the network, and do not decay."""
-        tables = [self.network.textures, self.network.kinds, self.network.details]
-        known = {id(table) for table in tables}
-        rest = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
-        return [{"params": rest}, {"params": tables, "lr_scale": TEXTURE_LR, "weight_decay": 0.0}]
+        """See `frame_groups`."""
+        return frame_groups(self.network)
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Squared and absolute error of random crops out of a pool of views that is slowly renewed."""
+        """`reconstruction` of random crops out of a pool of views that is slowly renewed."""
         wanted = self.fresh if self._pool else 16
         for _ in range(wanted):
             self._renew(rng)
@@ -135,9 +168,8 @@ class FramePart:
         batch = frame_batch(chosen, corners, self.crop)
         with autocast(batch.target.device):
             drawn = batch.run(self.network)
-        error = drawn.float() - batch.target
-        square, absolute = (error**2).mean(), error.abs().mean()
-        return square * 4 + absolute * 0.25, {"psnr": -10 * math.log10(max(square.item(), 1e-9))}
+        loss, square = reconstruction(drawn.float(), batch.target)
+        return loss, {"psnr": -10 * math.log10(max(square, 1e-9))}
 
     def _renew(self, rng: np.random.Generator) -> None:
         file: ViewFile = self.files[int(rng.integers(len(self.files)))]

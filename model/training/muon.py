@@ -23,7 +23,10 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose matrices are orthogonalised, scaled to the usual size of an Adam step (arXiv 2502.16982)."""
+    """Momentum whose matrices are orthogonalised, scaled to the usual size of an Adam step (arXiv 2502.16982).
+
+    A convolution's weights are the matrix [out, in x height x width].
+    """
 
     def __init__(
         self, weights: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.01
@@ -41,6 +44,7 @@ class Muon(torch.optim.Optimizer):
                 if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(weight)
                 state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                ahead = weight.grad.lerp(state["momentum"], group["momentum"])
+                ahead = weight.grad.lerp(state["momentum"], group["momentum"]).flatten(1)
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(orthogonalised(ahead), alpha=-0.2 * max(weight.shape) ** 0.5 * group["lr"])
+                scale = 0.2 * max(ahead.shape) ** 0.5
+                weight.add_(orthogonalised(ahead).view_as(weight), alpha=-scale * group["lr"])

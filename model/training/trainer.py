@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reverie.model.training.muon import Muon
 from reverie.model.training.stopping import stop_on_request
 
 CHECKPOINT = "checkpoint.pt"
@@ -53,7 +54,8 @@ class Part(Protocol):
         """What is trained."""
 
     def groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for AdamW; `lr_scale` in a group multiplies the learning rate."""
+        """Parameter groups for AdamW, or for Muon where a group says `muon`; `lr_scale` multiplies the learning
+        rate."""
 
     def loss(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """The loss of one fresh batch, and figures to be recorded."""
@@ -102,18 +104,28 @@ def train_part(
     groups = part.groups()
     for group in groups:
         group.setdefault("lr_scale", 1.0)
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, betas=config.betas)
+    split = [(group.pop("muon", False), group) for group in groups]
+    matrices = [group for muon, group in split if muon]
+    others = [group for muon, group in split if not muon]
+    methods: list[torch.optim.Optimizer] = []
+    if others:
+        methods.append(torch.optim.AdamW(others, lr=config.lr, weight_decay=config.weight_decay, betas=config.betas))
+    if matrices:
+        methods.append(Muon(matrices, lr=config.lr, weight_decay=config.weight_decay))
     ema = {key: value.detach().clone() for key, value in network.state_dict().items()}
     step, spent = 0, 0.0
     checkpoint = out / CHECKPOINT
     if resume and checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
         network.load_state_dict(kept["network"])
-        optimizer.load_state_dict(kept["optimizer"])
+        for method, state in zip(methods, kept["methods"], strict=True):
+            method.load_state_dict(state)
         ema, step, spent = kept["ema"], kept["step"], kept["seconds"]
 
     def keep() -> None:
-        content = {"network": network.state_dict(), "ema": ema, "optimizer": optimizer.state_dict()}
+        content = {
+            "network": network.state_dict(), "ema": ema, "methods": [method.state_dict() for method in methods]
+        }  # fmt: skip
         _save(checkpoint, {**content, "step": step, "seconds": spent + time.monotonic() - begun})
 
     def record(figures: dict[str, float]) -> None:
@@ -141,16 +153,17 @@ def train_part(
         while (now := time.monotonic()) - begun < minutes * 60 and step != end and not asked.is_set():
             left = 1.0 - (now - begun) / (minutes * 60)
             fall = min(left / config.decay_share, 1.0) if config.decay_share else 1.0
-            for group in optimizer.param_groups:
+            for group in (group for method in methods for group in method.param_groups):
                 group["lr"] = config.lr * group["lr_scale"] * min(1.0, (step + 1) / config.warmup) * max(fall, 0.02)
             torch.manual_seed(config.seed * 1_000_003 + step)
             loss, figures = part.loss(np.random.default_rng([config.seed, step]))
-            optimizer.zero_grad(set_to_none=True)
+            network.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
             if not math.isfinite(float(norm)):
                 raise FloatingPointError(f"step {step}: the gradient is not finite")
-            optimizer.step()
+            for method in methods:
+                method.step()
             step += 1
             rate = max(
                 1.0 - config.ema, 10.0 / (step + 20)
