@@ -177,11 +177,11 @@ def build_parser() -> Parser:
     clips.add_argument("folder", metavar="DIR", help="recordings in VPT's layout, NAME.mp4 and NAME.jsonl")
     clips.add_argument("--out", metavar="DIR", help="where the contact sheet and the report go (default: nowhere)")
 
-    train = command("train", "Train a model, whole or phase by phase, or fine-tune one on recordings.")
+    train = command("train", "Train a model, whole or stage by stage, or fine-tune one on recordings.")
     train.add_argument(
         "phase",
         metavar="PHASE",
-        help="all, one phase of the preset (dynamics, distill), finetune, or readers: the judge's networks",
+        help="all, one stage of it (such as lift), status, finetune, or readers: the evaluation's networks",
     )
     train.add_argument("--data", default="voxel", help="a folder of clips or shards, or 'voxel' (default)")
     train.add_argument(
@@ -192,8 +192,13 @@ def build_parser() -> Parser:
     train.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in DIR")
     train.add_argument("--seed", type=seed, default=0, help="(default: 0)")
     train.add_argument("--init", metavar="MODEL", help="start from this model's weights")
+    train.add_argument(
+        "--decay", type=share, default=0.0,
+        help="share of --minutes, at their end, in which learning rates fall; about 0.3 before a release (default: 0)",
+    )  # fmt: skip
+    train.add_argument("--background", action="store_true", help="give way to everything else on this machine")
     train.add_argument("--model", metavar="MODEL", help="finetune: what to start from (default: tiny)")
-    train.add_argument("--replay", metavar="DIR", help="finetune: shards to rehearse (default: the voxel world)")
+    train.add_argument("--replay", metavar="DIR", help="finetune: views to rehearse (default: the voxel world)")
     train.add_argument("--replay-share", type=share, default=0.25, help="finetune: of all it sees (default: 0.25)")
     train.add_argument(
         "--keep-screen", action="store_true",
@@ -208,9 +213,7 @@ def build_parser() -> Parser:
         help="finetune: of the new weights in the model's, the rest being the old (default: what dreams best)",
     )  # fmt: skip
     train.add_argument("--held", type=share, default=0.1, help="finetune: map seeds kept for judging (default: 0.1)")
-    train.add_argument(
-        "--rate", type=share, help="of the learning rates that fresh weights have (default: 1; finetune: 0.15)"
-    )
+    train.add_argument("--rate", type=share, help="finetune: of the usual learning rates (default: 0.15)")
     train.add_argument(
         "--low-rank", type=whole(0), default=0, metavar="R", help="finetune: train adapters of rank R alone"
     )
@@ -330,7 +333,8 @@ def train(options: TrainOptions) -> Mapping[str, Any]:
         resume=options.resume,
         seed=options.seed,
         init=options.init,
-        **asked,
+        decay=options.decay,
+        background=options.background,
     )
 
 

@@ -61,6 +61,8 @@ class TrainOptions:
     resume: bool = False
     seed: int = 0
     init: str | None = None
+    decay: float = 0.0
+    background: bool = False
     model: str | None = None
     replay: str | None = None
     replay_share: float = 0.25

@@ -20,6 +20,7 @@ from reverie.model.dream.model_folder import FRAME, LAND, LIFT
 from reverie.model.errors import ReverieError
 from reverie.model.training.queue import SLICE_MINUTES, Stage, run_queue, status
 
+PRESETS = ("tiny",)
 FACTS = "facts.json"
 FACT_WORLDS = 60
 """Worlds of views that facts of tokens are found from."""
@@ -114,7 +115,7 @@ def make_stages(
             from reverie.model.training.land import TRAIN
 
             weights = None if init is None or not (init / LAND / f"{part}.safetensors").is_file() else init / LAND
-            TRAIN[part](data / "lands", folder / part, minutes, True, held_out=data / "lands-held", init=weights)
+            TRAIN[part](data / "lands", folder / part, minutes, held_out=data / "lands-held", init=weights, decay=decay)
             return {}
 
         return run
@@ -150,6 +151,25 @@ def make_stages(
         Stage("columns", 5.0, land("columns")),
         Stage("cells", 20.0, land("cells")),
     ]
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every network that a model cannot do without has been trained in a folder."""
+    from reverie.model.training.trainer import CHECKPOINT
+
+    needed = (f"frames/{CHECKPOINT}", f"lift/{CHECKPOINT}", "columns/ema.safetensors", "dynamics/dynamics.safetensors")
+    return (folder / FACTS).is_file() and all((folder / name).is_file() for name in needed)
+
+
+def finish(folder: Path) -> dict[str, Any]:
+    """Makes `folder/model` of what was trained; says why not where an optional package is missing."""
+    from reverie.model.training.assemble import assemble
+
+    model = folder / "model"
+    try:
+        return {"model": str(model), "parts": assemble(folder, model, *load_facts(folder))}
+    except (ImportError, ReverieError) as error:  # such as an accelerator's machine, which has what training needs
+        return {"unfinished": str(error)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

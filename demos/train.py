@@ -1,14 +1,11 @@
-"""`reverie train`: recordings, then the phases of a preset, then a model folder that is ready to play."""
+"""`reverie train`: a model's data and networks as one queue (`reverie.demos.queue`), or the evaluation's readers."""
 
 from __future__ import annotations
 
 import os
 import platform
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,32 +15,19 @@ import torch
 from tqdm import tqdm
 
 from reverie.model.config import ModelConfig, preset
-from reverie.model.cores import allowed_cores, usable_cores
+from reverie.model.cores import usable_cores
 from reverie.model.errors import ModelError
-from reverie.model.training.loop import usual_loop
-from reverie.model.training.phases import PHASES, choose_device, last_record, train_phase
-from reverie.model.training.shards import META, read_meta
+from reverie.model.training.shards import META
 from reverie.model.weights import model_folder
 from reverie.simulator.outputs import writable_folder
 from reverie.simulator.shards import ShardPlan, clips_to_shards, write_shards
-from reverie.simulator.text import printable
 
 if TYPE_CHECKING:
     from reverie.model.readers import Readers
 
-RECORDING_SHARE = 0.08
-"""Of the time of `train all` on the voxel world."""
-PHASE_SHARES: dict[str, float] = {"dynamics": 0.6, "distill": 0.4}
-"""How `train all` divides the rest."""
-TRAINING_SHARE = 0.5
-"""Least share of the time that is left for training, however long a slow machine took to record."""
 MOST_SHARDS = 4096
-LAST_SHARD_SECONDS = 30.0
-"""No new shard is begun so shortly before training ends."""
-JUDGED_WORLDS = 16
-"""Held-out worlds that a new model's first card has figures of."""
 READERS = "readers"
-"""Not a phase of a preset: the networks that judge dreams (`reverie.model.readers`)."""
+"""Not a stage of the queue: the networks that measure dreams (`reverie.model.readers`)."""
 READERS_RECORDING_SHARE = 0.25
 READERS_HELD = 0.1
 """Share of map seeds that readers of another game are judged by."""
@@ -75,34 +59,6 @@ def gather(data: str, out: Path, config: ModelConfig, seconds: float, seed: int)
     if clips_to_shards(folder, here, config.size) == 0:
         raise ModelError(f"{data}: holds neither training shards nor clips")
     return [here]
-
-
-def _recorded(folder: Path) -> bool:
-    """Whether there are shards in a folder, all of the voxel world."""
-    metas = [read_meta(meta.parent) for meta in folder.glob(f"*/{META}")]
-    return bool(metas) and all(str((meta or {}).get("origin")).startswith("voxel world") for meta in metas)
-
-
-def recorders() -> int:
-    """Processes that record while training goes on: none where the cores are what trains, and else what is left."""
-    device = choose_device()
-    return 0 if device.type == "cpu" else max(0, allowed_cores() - 1 - usual_loop(device).loaders)
-
-
-@contextmanager
-def recording_beside(folder: Path, config: ModelConfig, seed: int, workers: int, seconds: float) -> Iterator[None]:
-    """Adds shards of the voxel world to `folder` with `workers` processes while something else goes on."""
-    if not workers or seconds <= LAST_SHARD_SECONDS:
-        yield
-        return
-    plan = ShardPlan(config.size, config.shapes)
-    arguments = (folder, MOST_SHARDS, seed, plan, workers, seconds - LAST_SHARD_SECONDS)
-    recorder = threading.Thread(target=write_shards, args=arguments, name="recorder")
-    recorder.start()
-    try:
-        yield
-    finally:
-        recorder.join()
 
 
 def train_readers(data: str, out: Path, minutes: float, seed: int, init: Path | None = None) -> dict[str, Any]:
@@ -178,11 +134,14 @@ def train(
     resume: bool = False,
     seed: int = 0,
     init: str | None = None,
-    rate: float = 1.0,
+    decay: float = 0.0,
+    background: bool = False,
 ) -> dict[str, Any]:
-    """Trains all phases, or one, for `minutes` in all, at `rate` times the usual learning rates.
+    """Trains a model as a queue of stages (`all`), or one of them, for `minutes` in all; or the evaluation's readers.
 
-    The model folder is `out/model`. Raises ModelError.
+    The queue goes on from what `out` holds, and leaves a model in `out/model` once every part has been trained. `init`
+    is a model whose weights new parts begin with, `decay` the share of the minutes, at their end, in which learning
+    rates fall. Gives the ledger. `status` trains nothing and tells where the queue stands. Raises ReverieError.
     """
     if phase == READERS:
         for name in ("data", "lessons", "model"):
@@ -190,52 +149,26 @@ def train(
         return {"machine": machine(), "minutes": minutes} | train_readers(
             data, Path(out), minutes, seed, Path(init) if init else None
         )
-    config, loop = preset(preset_name), usual_loop(choose_device()).slowed(rate)
-    if phase != "all" and phase not in PHASES:
-        raise ModelError(
-            f"phase {phase!r}: preset {preset_name} has {', '.join(PHASES)}, and all; there is {READERS} besides"
-        )
+    from reverie.demos import queue
+
+    if data != "voxel":
+        raise ModelError(f"--data {data}: the queue records its own worlds; recordings are for finetune and {READERS}")
+    if preset_name not in queue.PRESETS:
+        raise ModelError(f"preset {preset_name!r} is unknown; there is {', '.join(queue.PRESETS)}")
     target = Path(out)
-    start = model_folder(init) if init else None
-    for name in ("data", "model", *PHASES):
-        writable_folder(target / name)
-    began = time.perf_counter()
-    recording = 60 * minutes * RECORDING_SHARE if data == "voxel" else 0.0
-    known = [target / "data"] if resume and data == "voxel" and _recorded(target / "data") else None
-    folders = known or gather(data, target, config, recording, seed)
-    left = 60 * minutes - (time.perf_counter() - began if phase == "all" else recording)
-    left = max(left, 60 * minutes * TRAINING_SHARE)
-    result: dict[str, Any] = {"preset": preset_name, "minutes": minutes, "machine": machine()}
-    with recording_beside(target / "data", config, seed, recorders() if data == "voxel" else 0, left):
-        for name in PHASES if phase == "all" else (phase,):
-            seconds = left * (PHASE_SHARES[name] if phase == "all" else 1.0)
-            folder = train_phase(name, folders, target, config, seconds, seed, resume, start, loop)
-            result[name] = last_record(target / name)
-            result["model"] = str(folder)
-    if phase in ("all", "distill") and int(os.environ.get("RANK", "0")) == 0:
-        try:
-            result |= _finish(target, data, config)
-        except (ImportError, ModelError) as error:  # such as an accelerator's machine, which has what training needs
-            result["unfinished"] = str(error)
-            print(f"{target / 'model'}: the weights are there, exports and card are not: {error}", file=sys.stderr)
+    writable_folder(target)
+    stages = queue.make_stages(target, decay=decay, init=model_folder(init) if init else None)
+    names = [stage.name for stage in stages]
+    if phase not in ("all", "status", *names):
+        raise ModelError(f"phase {phase!r}: there are {', '.join(names)}, all, status, finetune and {READERS}")
+    if phase == "status":
+        return queue.status(target, stages)
+    torch.set_num_threads(1)
+    chosen = [stage for stage in stages if phase in ("all", stage.name)]
+    if background:
+        queue.give_way()
+    ledger = queue.run_queue(target, chosen, minutes, minutes if decay else queue.SLICE_MINUTES)
+    result: dict[str, Any] = {"preset": preset_name, "minutes": minutes, "machine": machine(), "ledger": ledger}
+    if queue.is_whole(target):
+        result |= queue.finish(target)
     return result
-
-
-def _finish(target: Path, data: str, config: ModelConfig) -> dict[str, Any]:
-    """Exports, and a first card. Raises ModelError and ImportError where optional packages are missing."""
-    from reverie.model.onnx_export import export
-
-    exported = export(str(target / "model"), str(target / "model"))
-    _write_first_card(target, data, config)
-    return exported
-
-
-def _write_first_card(target: Path, data: str, config: ModelConfig) -> None:
-    """A card for the new model, with figures of a few held-out worlds."""
-    from reverie.demos.card import first_card
-    from reverie.demos.finetune import judged, voxel_runs
-
-    runs = {"voxel": voxel_runs(JUDGED_WORLDS, config.memory + config.past, config.size)}
-    figures = judged(target / "model", runs, target / "judged")["voxel"]
-    text = first_card(target / "model", data, target, machine(), figures)
-    (target / "model" / "CARD.md").write_text(printable(text), "utf-8")

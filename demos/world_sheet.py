@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m reverie.demos.world_sheet", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the picture that is written")
-    parser.add_argument("--model", default="tiny2")
+    parser.add_argument("--model", default="tiny")
     args = parser.parse_args(arguments)
     writable_picture(args.out)
     sheet = Image.fromarray(draw_sheet(DreamWorld.load(args.model)))

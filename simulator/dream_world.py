@@ -45,6 +45,8 @@ NEW = "new"
 """The scene of a dream that starts from nothing but its seed."""
 CLIP_FRAMES = 25
 """So many of a clip's last frames are lifted."""
+TIED, TIED_STEP = 5, 5
+"""Frames of a clip without poses that its camera's turn is read from, and the ticks between them."""
 LOWEST_FEET, HIGHEST_FEET = 2, 56
 """Heights in metres between which poses of a clip are taken as they are; others are moved up or down."""
 NEW_HOURS = (0.35, 0.65)
@@ -137,7 +139,7 @@ class DreamWorld:
     def _from_picture(self, image: np.ndarray, pitch: float | None, seed: int) -> DreamState:
         """A dream that begins with a picture; where it was taken from is read off it."""
         image = self._lifted_size(image)
-        camera, feet = self._read_camera(image, pitch)
+        camera, feet = self._read_camera([image], np.zeros((1, 2)), pitch)
         return self._dream.start([image], [camera], feet, seed)
 
     def _from_clip(self, clip: Clip, seed: int) -> DreamState:
@@ -145,7 +147,8 @@ class DreamWorld:
         first = max(0, len(clip) - CLIP_FRAMES)
         poses = None if clip.poses is None else np.asarray(clip.poses[first:], np.float64)
         if poses is None or not np.isfinite(poses).all():
-            return self._from_picture(clip.frames[-1], None, seed)
+            camera, feet = self._read_camera(*self._tied(clip, first))
+            return self._dream.start([self._lifted_size(clip.frames[-1])], [camera], feet, seed)
         poses = self._within_the_world(poses)
         state = self._from_poses(list(clip.frames[first:]), poses, seed)
         actions = [action.to_vector() for action in clip.actions[first:]]
@@ -168,11 +171,21 @@ class DreamWorld:
             moved[:, 1] += self.config.ground - math.floor(poses[-1, 1])
         return moved
 
-    def _read_camera(self, image: np.ndarray, pitch: float | None) -> tuple[Camera, tuple[float, float, float]]:
-        """The camera of a picture, and the feet of whoever holds it."""
-        yaw, read, _ = read_rotation([image])
+    def _tied(self, clip: Clip, first: int) -> tuple[list[np.ndarray], np.ndarray]:
+        """Frames of a clip's end and the (pitch, yaw) of their cameras over that of the last one, as actions tell."""
+        turned = np.array([action.camera for action in clip.actions[first:]], np.float64).reshape(-1, 2)
+        since = np.cumsum(turned[:-1][::-1], axis=0)[::-1]  # from each frame to the last one
+        numbers = sorted({len(turned) - 1 - k * TIED_STEP for k in range(TIED) if k * TIED_STEP < len(turned)})
+        images = [self._lifted_size(clip.frames[first + number]) for number in numbers]
+        return images, np.array([-since[number] if number < len(since) else np.zeros(2) for number in numbers])
+
+    def _read_camera(
+        self, images: list[np.ndarray], turns: np.ndarray, pitch: float | None = None
+    ) -> tuple[Camera, tuple[float, float, float]]:
+        """The camera of the last of several pictures, and the feet of whoever holds it; see `read_rotation`."""
+        yaw, read, _ = read_rotation(images, turns)
         pitch = read if pitch is None else pitch
-        x, y, z = read_place(self._dream.lifter, image, yaw, pitch).tolist()
+        x, y, z = read_place(self._dream.lifter, images[-1], yaw, pitch).tolist()
         eye = self._dynamics.facts.eye
         feet = (x, float(self.config.ground), z)
         return Camera((x, math.floor(feet[1] + eye) + y, z), yaw, pitch), feet

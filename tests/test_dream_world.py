@@ -21,7 +21,7 @@ from reverie.simulator.errors import EditError, SaveError, SceneError
 from reverie.simulator.voxel.world import VoxelWorld
 
 pytestmark = pytest.mark.slow
-MODEL = "tiny2"
+MODEL = "tiny"
 WALK = [Action(forward=True, sprint=k > 5, camera=(0.0, 2.0 * (k % 3 - 1))) for k in range(12)]
 HELD_OUT = 1_234_567
 

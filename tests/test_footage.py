@@ -19,7 +19,7 @@ from reverie.model.weights import model_folder
 from reverie.simulator.clips import Clip
 from reverie.simulator.record import record
 
-MODEL = "tiny2"
+MODEL = "tiny"
 
 
 def moving(count: int = 20, seed: int = 0) -> np.ndarray:

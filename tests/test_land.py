@@ -425,7 +425,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(part: str, pack: Pack, t
 @pytest.mark.slow
 def test_training_lowers_the_losses(pack: Pack, tmp_path: Path) -> None:
     loop = replace(LOOP, batch=4)
-    with_seed = training.train_columns(pack.folder, tmp_path / "run", 5.0, preset="test", loop=loop, max_steps=30)
+    with_seed = training.TRAIN["columns"](pack.folder, tmp_path / "run", 5.0, preset="test", loop=loop, max_steps=30)
     lines = (tmp_path / "run" / training.LOG).read_text("utf-8").splitlines()
     assert "held_out" in lines[-1]
     batch = training.column_batch(

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clocks import CountedTime, count_steps
 
 from reverie.model.config import preset
 from reverie.model.errors import ModelError
@@ -28,7 +27,7 @@ from reverie.model.training.losses import (
     haar_distance,
     texture_distance,
 )
-from reverie.model.training.phases import PHASES, last_record, train_phase
+from reverie.model.training.phases import last_record, train_phase
 from reverie.model.training.pictures import sheet, write_png
 from reverie.model.training.rollout import conditions, dream, rollout, with_own_past
 from reverie.model.training.shards import Shard, ShardWriter
@@ -394,27 +393,6 @@ def test_clips_become_shards(tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_train_all_leaves_a_model_with_its_card(tmp_path, monkeypatch) -> None:
-    from reverie.demos import train as module
-    from reverie.simulator.dream import DreamWorld
-
-    monkeypatch.setattr(module, "JUDGED_WORLDS", 1)
-    monkeypatch.setattr(module, "MOST_SHARDS", 1)
-    count_steps(monkeypatch, 1.0)
-    monkeypatch.setattr(module, "ShardPlan", lambda *sizes: ShardPlan(*sizes, rows=256))
-    result = module.train("all", out=str(tmp_path / "mine"), preset_name="test", minutes=0.15)
-    folder = tmp_path / "mine" / "model"
-    assert result["model"] == str(folder) and set(PHASES) <= set(result)
-    text = (folder / "CARD.md").read_text()
-    assert text.startswith("# mine") and "`distill`: 0 minutes" in text and "| `psnr_32` |" in text
-    assert DreamWorld.load(str(folder)).backend_name.startswith("onnx")
-    monkeypatch.setitem(sys.modules, "onnx", None)  # as on a machine that has what training needs and no more
-    shards, out = str(tmp_path / "mine" / "data"), str(tmp_path / "more")
-    more = module.train("distill", shards, out, preset_name="test", minutes=0.02, init=str(folder))
-    assert "onnx" in more["unfinished"] and load_model(tmp_path / "more" / "model").config == CONFIG
-
-
-@pytest.mark.slow
 def test_batches_take_up_shards_that_are_recorded_meanwhile(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(data, "RESCAN_SECONDS", 0.0)
     write_shard(tmp_path / "0", 0, 3, ShardPlan(size=CONFIG.size, rows=64, episode=(64, 64)))
@@ -464,17 +442,19 @@ def test_processes_make_the_batches_that_an_accelerator_eats(shards) -> None:
 
 
 @pytest.mark.slow
-def test_recording_goes_on_beside_training(tmp_path, monkeypatch) -> None:
-    from reverie.demos import train as module
-    from reverie.model.training.shards import META
-    from reverie.simulator import shards as recording
+def test_train_works_through_stages_and_says_where_it_stands(tmp_path, monkeypatch, capsys) -> None:
+    from reverie.demos import cli, queue
 
-    monkeypatch.setattr(module, "LAST_SHARD_SECONDS", 0.0)
-    monkeypatch.setattr(module, "ShardPlan", lambda *sizes: ShardPlan(*sizes, rows=64))
-    monkeypatch.setattr(recording, "time", CountedTime(0.2))  # looked at before each shard but the first
-    with module.recording_beside(tmp_path, CONFIG, 0, 1, 0.5):
-        pass
-    assert len(list(tmp_path.glob(f"*/{META}"))) == 3
+    stages = [queue.Stage("one", 0.0, lambda minutes: {"figure": 1.0}), queue.Stage("two", 1.0, lambda minutes: {})]
+    monkeypatch.setattr(queue, "make_stages", lambda *arguments, **more: stages)
+    out = ["--out", str(tmp_path / "mine"), "--json"]
+    assert cli.main(["train", "one", "--minutes", "1", *out]) == 0
+    made = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert made["ledger"]["one"]["figures"] == {"figure": 1.0} and "two" not in made["ledger"] and "model" not in made
+    assert cli.main(["train", "status", *out]) == 0
+    stands = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert stands["working"] is None and stands["stages"]["two"] == {"wanted": 1.0, "hours": 0.0}
+    assert cli.main(["train", "three", *out]) == 2
 
 
 def test_train_says_what_it_cannot_do(tmp_path) -> None:

@@ -27,19 +27,22 @@ print(json.dumps([done.returncode, seconds, peak, done.stdout, done.stderr]))
 """Runs from a small process of its own: a child's peak memory counts in that of the process it was forked from."""
 
 
-def play_start(model: str, backend: str, device: str, picture: np.ndarray, starts: int) -> dict[str, Any]:
+def play_start(model: str, backend: str, device: str, picture: np.ndarray | None, starts: int) -> dict[str, Any]:
     """first_frame_s from the command to its first dreamed frame, play_once_s to its end, peak_mib of its memory.
 
-    Each is the median of so many `starts`. Raises ReverieError.
+    It starts from a picture, or as usual where that is None. Each is the median of so many `starts`. Raises
+    ReverieError.
     """
     from PIL import Image
 
     runs = []
     with tempfile.TemporaryDirectory() as scratch:
-        scene = Path(scratch) / "scene.png"
-        Image.fromarray(picture).save(scene)
         command = [sys.executable, "-m", "reverie.demos.cli", "play", "--headless", "--frames", "1", "--json"]
-        command += ["--model", model, "--backend", backend, "--device", device, "--scene", str(scene)]
+        command += ["--model", model, "--backend", backend, "--device", device]
+        if picture is not None:
+            scene = Path(scratch) / "scene.png"
+            Image.fromarray(picture).save(scene)
+            command += ["--scene", str(scene)]
         for _ in range(starts):
             runs.append(_launched(command))
     firsts, ends, peaks = zip(*runs)

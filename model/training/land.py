@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ from reverie.model.land.config import CellConfig, ColumnConfig, LandConfig, land
 from reverie.model.land.masks import dropped_columns, unknown_cells, unknown_columns
 from reverie.model.land.networks import CellNet, ColumnNet
 from reverie.model.land.pack import Pack, open_pack, torus_crop
+from reverie.model.training.events import Events
 from reverie.model.training.muon import Muon
 from reverie.model.training.stopping import stop_on_request
 
@@ -197,6 +199,8 @@ def column_losses(model: ColumnNet, maps: Tensor, unknown: Tensor, context: Tens
     return losses
 
 
+LEAST_RATE = 0.02
+"""Of the learning rate, at the end of a decay by time."""
 FILLED_WEIGHT = 5.0
 """Weight of filled cells above the ground."""
 
@@ -270,6 +274,7 @@ def run(
     resume: bool = True,
     cool_steps: int = 0,
     max_steps: int | None = None,
+    decay: float = 0.0,
 ) -> nn.Module:
     """Trains for `minutes` of this call, or up to step `max_steps`, and returns the EMA of the weights.
 
@@ -319,7 +324,9 @@ def run(
     def log(record: dict[str, Any]) -> None:
         with (folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+        events.add(int(record["step"]), record)
 
+    events = Events(folder)
     began = last_checkpoint = last_log = time.monotonic()
     pending: dict[str, list[float]] = {}
     bar = tqdm(total=round(minutes * 60), desc=name, unit="s", mininterval=5.0)
@@ -329,6 +336,8 @@ def run(
             if now - began >= minutes * 60:
                 break
             factor = min(1.0, (step + 1) / config.warm_up)
+            if decay:
+                factor = min(factor, max((1 - (now - began) / (minutes * 60)) / decay, LEAST_RATE))
             if cooled_from is not None:
                 factor = min(factor, 1 - (step - cooled_from) / cool_steps)
             for method, lr in zip(methods, base_rates):
@@ -367,6 +376,7 @@ def run(
         checkpoint(seconds)
         log({"step": step, "seconds": round(seconds, 1), "held_out": held_out()})
     bar.close()
+    events.close()
     if cool_steps and step == end:
         _save_weights(folder / "cooled.safetensors", ema)
     return ema
@@ -392,19 +402,25 @@ def prepare(data: Path, out: Path, preset: str = "tiny") -> tuple[Pack, LandConf
     return pack, config, facts
 
 
-def _train(
+def train(
     part: str,
     data: Path,
     out: Path,
     minutes: float,
-    resume: bool,
-    cool_steps: int,
-    held_out: Path | None,
-    preset: str,
-    loop: LoopConfig | None,
-    max_steps: int | None,
-    init: Path | None,
+    resume: bool = True,
+    *,
+    cool_steps: int = 0,
+    held_out: Path | None = None,
+    preset: str = "tiny",
+    loop: LoopConfig | None = None,
+    max_steps: int | None = None,
+    init: Path | None = None,
+    decay: float = 0.0,
 ) -> nn.Module:
+    """Trains one of `PARTS` on the packed worlds in `data`; `held_out` is a pack to judge on (else `data`).
+
+    A new run begins with the weights in the folder `init`, if that is given. `decay` is the share of the minutes, at
+    their end, in which the learning rate falls."""
     loop = loop or LOOPS[part]
     pack, config, facts = prepare(data, out, preset)
     with_cells = part == "cells"
@@ -431,41 +447,7 @@ def _train(
         make = outline_batch if part == "outline" else column_batch
         return column_losses(network, *make(worlds, rng, loop.batch, network.config))
 
-    return run(part, Task(model, losses), loop, out, minutes, resume, cool_steps, max_steps)
+    return run(part, Task(model, losses), loop, out, minutes, resume, cool_steps, max_steps, decay)
 
 
-def train_outline(
-    data: Path, out: Path, minutes: float, resume: bool = True, *, cool_steps: int = 0, held_out: Path | None = None,
-    preset: str = "tiny", loop: LoopConfig | None = None, max_steps: int | None = None, init: Path | None = None,
-) -> nn.Module:  # fmt: skip
-    """Trains the outline network on the packed worlds in `data`; `held_out` is a pack to judge on (else `data`).
-
-    A new run begins with the weights in the folder `init`, if that is given."""
-    return _train("outline", data, out, minutes, resume, cool_steps, held_out, preset, loop, max_steps, init)
-
-
-def train_columns(
-    data: Path, out: Path, minutes: float, resume: bool = True, *, cool_steps: int = 0, held_out: Path | None = None,
-    preset: str = "tiny", loop: LoopConfig | None = None, max_steps: int | None = None, init: Path | None = None,
-) -> nn.Module:  # fmt: skip
-    """Trains the column network on the packed worlds in `data`; `held_out` is a pack to judge on (else `data`).
-
-    A new run begins with the weights in the folder `init`, if that is given."""
-    return _train("columns", data, out, minutes, resume, cool_steps, held_out, preset, loop, max_steps, init)
-
-
-def train_cells(
-    data: Path, out: Path, minutes: float, resume: bool = True, *, cool_steps: int = 0, held_out: Path | None = None,
-    preset: str = "tiny", loop: LoopConfig | None = None, max_steps: int | None = None, init: Path | None = None,
-) -> nn.Module:  # fmt: skip
-    """Trains the cell network on the packed worlds in `data`; `held_out` is a pack to judge on (else `data`).
-
-    A new run begins with the weights in the folder `init`, if that is given."""
-    return _train("cells", data, out, minutes, resume, cool_steps, held_out, preset, loop, max_steps, init)
-
-
-TRAIN: dict[str, Callable[..., nn.Module]] = {
-    "outline": train_outline,
-    "columns": train_columns,
-    "cells": train_cells,
-}
+TRAIN: dict[str, Callable[..., nn.Module]] = {part: partial(train, part) for part in PARTS}

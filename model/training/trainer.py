@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reverie.model.training.events import Events
 from reverie.model.training.muon import Muon
 from reverie.model.training.stopping import stop_on_request
 
@@ -131,6 +132,7 @@ def train_part(
     def record(figures: dict[str, float]) -> None:
         with (out / HISTORY).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "hours": (spent + time.monotonic() - begun) / 3600, **figures}) + "\n")
+        events.add(step, figures)
         if progress is not None:
             progress(step, figures)
 
@@ -144,6 +146,7 @@ def train_part(
         record(figures)
         return figures
 
+    events = Events(out)
     begun = time.monotonic()
     saved, measured = begun, begun
     running: dict[str, float] = {}
@@ -187,6 +190,7 @@ def train_part(
                 measured = time.monotonic()
     keep()
     figures = measure()
+    events.close()
     (out / "trainer.json").write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
     return figures
 
