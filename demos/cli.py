@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NoReturn
 
 from reverie.demos.options import (
@@ -391,8 +392,20 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, Any]:
 
 
 def _evaluate_world(options: EvaluateOptions) -> Mapping[str, Any]:
-    """`reverie evaluate` of a model with a world behind the dream, by `reverie.simulator.evaluation`."""
-    from reverie.demos.evaluate import measure, parse, table
+    """`reverie evaluate` of a model with a world behind the dream."""
+    from reverie.demos.evaluate import table
+
+    report = _measure_world(options)
+    if options.json:
+        return report
+    print(table(report))
+    return {name: report[name] for name in ("runs_done", "runs_planned")}
+
+
+def _measure_world(options: EvaluateOptions, keys: Sequence[str] = ()) -> Mapping[str, Any]:
+    """The report of `reverie.simulator.evaluation` on a model; only of figures that begin like `keys`, if given."""
+    from reverie.demos.evaluate import measure, parse
+    from reverie.simulator.outputs import writable_folder
 
     usual = EvaluateOptions()
     for name in ("data", "clips", "seed", "teacher_ways", "held", "seeds"):
@@ -403,15 +416,20 @@ def _evaluate_world(options: EvaluateOptions) -> Mapping[str, Any]:
     arguments += ["--jobs", str(1 if options.quick else usable_cores())]
     if options.size is not None:
         arguments += ["--size", f"{options.size[1]}x{options.size[0]}"]
-    report = measure(parse(arguments))
-    if options.json:
-        return report
-    print(table(report))
-    return {name: report[name] for name in ("runs_done", "runs_planned")}
+    if options.out is not None:
+        writable_folder(options.out)
+    return measure(parse([*arguments, "--keys", *keys]))
 
 
 def compare(options: CompareOptions) -> Mapping[str, Any]:
     """Runs `reverie compare`, and makes the blind test between the two."""
+    from reverie.model.weights import has_world, model_folder
+
+    worlds = [has_world(model_folder(name)) for name in (options.first, options.second)]
+    if all(worlds):
+        return _compare_worlds(options)
+    if any(worlds):
+        raise ReverieError(f"{options.first} and {options.second}: only one has a world behind its dreams")
     from reverie.demos.pages.write import write_comparison
     from reverie.simulator.judge.compare import compare as run
     from reverie.simulator.judge.compare import lines
@@ -435,6 +453,28 @@ def compare(options: CompareOptions) -> Mapping[str, Any]:
         return result
     print("\n".join(lines(result)))
     return {name: value for name, value in result.items() if name != "keys"}
+
+
+def _compare_worlds(options: CompareOptions) -> Mapping[str, Any]:
+    """`reverie compare` of models with a world behind the dream."""
+    from reverie.simulator.evaluation.compare import DECIDING, differences, meets
+
+    differences({}, {}, options.keys)  # unknown names are refused first
+    out = options.out or "runs/comparison"
+    reports = []
+    for number, name in enumerate((options.first, options.second), 1):
+        own = EvaluateOptions(
+            name, options.data, options.clips, options.seed, options.quick, out=os.path.join(out, str(number)),
+            backend=options.backend, device=options.device,
+        )  # fmt: skip
+        reports.append(_measure_world(own, options.keys or DECIDING))
+    found = differences(*reports, options.keys or DECIDING)
+    for one in found if not options.json else ():
+        print(f"{one.name:24}{one.first:10.3g}{one.second:10.3g}  {one.verdict} ({one.better:+.3g} ± {one.spread:.2g})")
+    result: dict[str, Any] = {"out": out, "keys": {one.name: one.verdict for one in found}}
+    if options.require is not None:
+        result["accepted"] = meets(found, options.require)
+    return result
 
 
 def page(options: PageOptions) -> Mapping[str, Any]:
@@ -462,8 +502,14 @@ def bench(options: BenchOptions) -> Mapping[str, Any]:
 
 def export(options: ExportOptions) -> Mapping[str, Any]:
     """Runs `reverie export`."""
-    from reverie.simulator.outputs import writable_file
+    from reverie.model.weights import has_world, model_folder
+    from reverie.simulator.outputs import writable_file, writable_folder
 
+    if has_world(folder := model_folder(options.model)):
+        writable_folder(options.out)
+        from reverie.model.training.assemble import export_again
+
+        return {"out": options.out, "parts": export_again(folder, Path(options.out))}
     for name in ("step.onnx", "step.int8.onnx"):
         writable_file(os.path.join(options.out, name))
     from reverie.model.onnx_export import export as run

@@ -141,14 +141,9 @@ def uncompiled(arguments: list[str], folder: Path) -> subprocess.CompletedProces
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("arguments", [PLAY_VOXEL, RECORD])
-def test_without_the_compiler_the_voxel_world_says_so_in_one_line(arguments: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [PLAY_VOXEL, RECORD, PLAY_DREAM])
+def test_without_the_compiler_worlds_say_so_in_one_line(arguments: list[str], tmp_path: Path) -> None:
     done = uncompiled(arguments, tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and "NUMBA_DISABLE_JIT" in done.stderr
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_without_the_compiler_dreams_play(tmp_path: Path) -> None:
-    assert uncompiled(PLAY_DREAM, tmp_path).returncode == 0

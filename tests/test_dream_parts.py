@@ -12,7 +12,15 @@ from reverie.model.caster.camera import Camera, camera_basis, camera_rays, pixel
 from reverie.model.caster.gbuffer import cast
 from reverie.model.caster.scene import SceneCache, TokenTables
 from reverie.model.cells import UNKNOWN, CellMap, Vocabulary
-from reverie.model.dream.paint import Paint, PaintIndex, card_cover, card_of_view, composite, paint_from_picture
+from reverie.model.dream.paint import (
+    Paint,
+    PaintIndex,
+    camera_of_card,
+    card_cover,
+    card_of_view,
+    composite,
+    paint_from_picture,
+)
 from reverie.model.errors import ReverieError
 from reverie.model.export_networks import export_frames, export_lifter
 from reverie.model.frame.config import FrameConfig
@@ -65,6 +73,15 @@ def test_texels_are_weighted_to_one_and_belong_to_their_face(gbuffer, inputs):
         (inputs.details[~sky] == 0).all() and (inputs.details[sky] >= BOX_ROW).all() and inputs.details.max() < DETAILS
     )
     assert np.isfinite(inputs.numbers).all() and np.abs(inputs.numbers).max() < 10
+
+
+@pytest.mark.parametrize("yaw, pitch", [(0.0, 0.0), (130.0, 40.0), (-75.0, -60.0)])
+def test_a_card_tells_the_camera_that_it_was_made_for(yaw, pitch):
+    camera = Camera((8.3, 12.6, 4.4), yaw, pitch)
+    card = card_of_view(np.zeros((32, 48, 3), np.uint8), camera, np.full((32, 48), 255, np.uint8), 48.0)
+    found = camera_of_card(card)
+    assert np.allclose(found.position, camera.position, atol=1e-6)
+    assert np.allclose((found.yaw, found.pitch), (yaw, pitch), atol=1e-6)
 
 
 def test_a_crack_is_told_where_it_is(gbuffer):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fake_film import recording
 
-from reverie.demos import cli, finetune, train
+from reverie.demos import cli, finetune, footage, queue, train
 from reverie.demos.options import PlayOptions
 from reverie.demos.play import check_record
 from reverie.model.config import preset
@@ -194,7 +194,7 @@ def test_somebody_else_is_refused(place: Path) -> None:
         ("train", "finetune", "--data", ".", "--out", "picture.png"),
         ("train", "finetune", "--data", ".", "--out", "picture.png/x"),
         ("train", "all", "--out", "picture.png"),
-        ("train", "distill", "--data", ".", "--out", "picture.png"),
+        ("train", "lift", "--out", "picture.png/x"),
         ("train", "readers", "--data", ".", "--out", "picture.png"),
         ("evaluate", "--out", "picture.png"),
         ("compare", "tiny", "tiny", "--out", "picture.png"),
@@ -214,7 +214,7 @@ def test_every_command_looks_at_its_output_first(
 
     for owner, name in (
         (DreamWorld, "load"), (VoxelWorld, "__init__"), (clip_check, "examine"), (shards, "write_shard"),
-        (finetune, "clips_to_shards"), (train, "clips_to_shards"), (train, "gather"), (train, "train_phase"),
+        (finetune, "clips_to_shards"), (train, "clips_to_shards"), (train, "gather"), (queue, "run_queue"),
     ):  # fmt: skip
         monkeypatch.setattr(owner, name, work)
     before = snapshot(place)
@@ -231,7 +231,12 @@ def test_fine_tuning_misses_a_package_before_it_works(
     monkeypatch.setitem(sys.modules, package, None)
     before = snapshot(place)
     with pytest.raises(ModelError, match=f"{package}.*pip install"):
-        finetune.finetune(data=".", out="out", minutes=1, **more)
+        finetune.finetune("tiny-luanti", data=".", out="out", minutes=1, **more)
+    assert snapshot(place) == before and not Path("out").exists()
+    if package == "peft":
+        return
+    with pytest.raises(ModelError, match=f"{package}.*pip install"):
+        footage.finetune("tiny", data=".", out="out", minutes=1)
     assert snapshot(place) == before and not Path("out").exists()
 
 

@@ -417,7 +417,8 @@ def test_a_stranger_plays_a_dream(stranger: Run) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert {path.name for path in (stranger.here / "tmp").iterdir()} == {"a.mp4", "a.jsonl"}  # and no folder "~"
+    left = {path.name for path in (stranger.here / "tmp").iterdir() if not path.name.startswith("reverie-numba-")}
+    assert left == {"a.mp4", "a.jsonl"}  # and no folder "~"
 
 
 COMPILE = """

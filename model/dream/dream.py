@@ -14,7 +14,7 @@ from reverie.model.cells import UNKNOWN, Cell, CellMap
 from reverie.model.dream.land import Landscape, WorldModel, uncover
 from reverie.model.dream.look import Painter, player_camera
 from reverie.model.dream.paint import Paint, card_of_view, paint_from_picture
-from reverie.model.dream.start import paint_first_frame, start_from_pictures
+from reverie.model.dream.start import paint_first_frame, paint_new_land, start_from_pictures
 from reverie.model.dream.state import DreamState
 from reverie.model.errors import ModelError
 from reverie.model.lift.lift import LiftNetwork, lift_part
@@ -101,7 +101,10 @@ class Dream:
             opened = [cell for cell, token in moved.writes.items() if token == EMPTY]
             if opened:
                 state = uncover(self.world_model, state, opened)
-        return state if self._landscape is None else self._landscape.advance(state)
+        if self._landscape is None:
+            return state
+        grown = self._landscape.advance(state)
+        return grown if grown.complete is state.complete else paint_new_land(self.painter, grown)
 
     def frame(self, state: DreamState, size: tuple[int, int]) -> np.ndarray:
         """What the player sees: uint8 [h, w, 3], read-only."""

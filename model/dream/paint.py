@@ -6,13 +6,14 @@ paint lies over what the network draws, the pixel is a copy of it; that share is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
 
-from reverie.model.caster.camera import Camera, camera_basis, camera_rays, pixel_scale, project
+from reverie.model.caster.camera import FIELD_OF_VIEW, Camera, camera_basis, camera_rays, pixel_scale, project
 from reverie.model.caster.gbuffer import GBuffer
 from reverie.model.caster.kernel import NO_FACE
 from reverie.model.cells import Cell
@@ -126,8 +127,8 @@ class PaintIndex:
         order = np.argsort(codes, kind="stable")
         self._codes = codes[order]
         faces = list(paint.faces.values())
-        rows = [_mip_rows(faces[i].texels) for i in order]
-        self._rows = np.concatenate(rows) if rows else np.zeros((0, 4), np.float32)
+        texels = np.stack([faces[i].texels for i in order]) if faces else np.zeros((0, EDGE, EDGE, 4), np.uint8)
+        self._rows = _mip_rows(texels)
         self._grain = np.array([faces[i].grain for i in order], np.float32)
 
     def cover(self, gbuffer: GBuffer, inputs: FrameInput, freshness: float = 1.0) -> np.ndarray | None:
@@ -158,15 +159,17 @@ class PaintIndex:
 
 
 def _mip_rows(texels: np.ndarray) -> np.ndarray:
-    """float32 [FACE_TEXELS, 4]: colour times alpha, and alpha, of all levels, as the texture table has them."""
+    """float32 [n * FACE_TEXELS, 4]: colour times alpha, and alpha, of all levels of faces [n, 16, 16, 4], as the
+    texture table has them."""
+    faces = len(texels)
     level = texels.astype(np.float32) / 255
     level[..., :3] *= level[..., 3:]
-    rows = [level.reshape(-1, 4)]
+    rows = [level.reshape(faces, -1, 4)]
     for _ in range(LEVELS - 1):
-        n = level.shape[0] // 2
-        level = level.reshape(n, 2, n, 2, 4).mean((1, 3))
-        rows.append(level.reshape(-1, 4))
-    return np.concatenate(rows)
+        n = level.shape[1] // 2
+        level = level.reshape(faces, n, 2, n, 2, 4).mean((2, 4))
+        rows.append(level.reshape(faces, -1, 4))
+    return np.concatenate(rows, 1).reshape(-1, 4)
 
 
 def card_cover(card: Card, camera: Camera, gbuffer: GBuffer, freshness: float = 1.0) -> np.ndarray | None:
@@ -279,7 +282,18 @@ def card_of_view(
     return Card(picture, corner, right * scale * w, -up * scale * h, distant, of_picture)
 
 
+def camera_of_card(card: Card, fov: float = FIELD_OF_VIEW) -> Camera:
+    """The camera that sees a card as `card_of_view` made it, exactly before its eye."""
+    height = card.picture.shape[0]
+    right, up = (edge / np.linalg.norm(edge) for edge in (card.across, -card.down))
+    ahead = np.cross(up, right)
+    distance = float(np.linalg.norm(card.down)) / (pixel_scale(height, fov) * height)
+    x, y, z = (card.corner + (card.across + card.down) / 2 - ahead * distance).tolist()
+    pitch = math.degrees(math.asin(min(max(-ahead[1], -1.0), 1.0)))
+    return Camera((x, y, z), math.degrees(math.atan2(-ahead[0], ahead[2])), pitch, fov)
+
+
 __all__ = [
-    "Card", "Paint", "PaintIndex", "PaintedFace", "card_cover", "card_of_view", "composite", "face_codes",
-    "paint_from_picture",
+    "Card", "Paint", "PaintIndex", "PaintedFace", "camera_of_card", "card_cover", "card_of_view", "composite",
+    "face_codes", "paint_from_picture",
 ]  # fmt: skip

@@ -11,7 +11,15 @@ from reverie.model.caster.gbuffer import VIEW_DISTANCE
 from reverie.model.caster.kernel import NO_FACE
 from reverie.model.cells import UNKNOWN, CellMap
 from reverie.model.dream.look import Painter
-from reverie.model.dream.paint import Card, FaceKey, Paint, PaintedFace, card_of_view, paint_from_picture
+from reverie.model.dream.paint import (
+    Card,
+    FaceKey,
+    Paint,
+    PaintedFace,
+    camera_of_card,
+    card_of_view,
+    paint_from_picture,
+)
 from reverie.model.dream.state import DreamState
 from reverie.model.lift.lift import LiftNetwork, PixelAnswers, ask, lift
 from reverie.model.lift.vote import EMPTY, VoteConfig, passed_cells
@@ -65,6 +73,23 @@ def paint_first_frame(painter: Painter, state: DreamState, image: np.ndarray, ca
         key: face for key, face in paint_from_picture(image, camera, gbuffer).items() if key not in state.paint.faces
     }
     return replace(state, paint=state.paint.with_faces(painted), cache={})
+
+
+def paint_new_land(painter: Painter, state: DreamState) -> DreamState:
+    """`state`, whose land has just grown, with the start picture's colours on what now stands where the picture showed
+    something beyond the lifter's reach, so that the picture is seen again from where it was taken."""
+    if state.paint.freshness(state.hour) <= 0:
+        return state
+    for card in state.paint.cards:
+        if not card.of_picture or card.distant:
+            continue
+        camera, shown = camera_of_card(card), card.picture[..., 3] > 0
+        gbuffer = painter.gbuffer(state, camera, shown.shape)
+        found = paint_from_picture(np.ascontiguousarray(card.picture[..., :3]), camera, gbuffer, shown)
+        painted = {key: face for key, face in found.items() if key not in state.paint.faces}
+        if painted:
+            state = replace(state, paint=state.paint.with_faces(painted), cache={})
+    return state
 
 
 def _under_the_sky(cells: CellMap, camera: Camera, answers: PixelAnswers) -> CellMap:

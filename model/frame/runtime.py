@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from reverie.model.errors import ModelError
 from reverie.model.frame.config import FrameConfig
 from reverie.model.frame.features import FrameInput, look_up
 from reverie.model.onnx_session import OnnxNetwork
@@ -20,7 +22,10 @@ class FrameRunner:
 
     def __init__(self, folder: Path, device: str = "cpu", threads: int | None = None) -> None:
         self.config = FrameConfig.from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-        tables = load_file(folder / WEIGHTS)
+        try:
+            tables = load_file(folder / WEIGHTS)
+        except SafetensorError as error:
+            raise ModelError(f"{folder / WEIGHTS}: is damaged ({error})") from error
         self._textures = np.ascontiguousarray(tables["textures"], np.float32)
         self._kinds = np.ascontiguousarray(tables["kinds"], np.float32)
         self._details = np.ascontiguousarray(tables["details"], np.float32)

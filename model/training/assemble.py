@@ -82,3 +82,35 @@ def assemble(
             make()
             made.append(name)
     return made
+
+
+def export_again(folder: Path, out: Path) -> list[str]:
+    """Writes a model's folder to `out` with its graphs exported anew from its weights; gives the parts' names.
+
+    Raises ModelError, also where the package onnx is missing.
+    """
+    from reverie.model.dream.model_folder import read_config
+    from reverie.model.export_networks import export_frames, export_lifter, load_halves
+    from reverie.model.frame.config import FrameConfig
+    from reverie.model.frame.network import FrameModel
+    from reverie.model.land import export as land_export
+    from reverie.model.lift.network import LiftConfig, Lifter
+    from reverie.model.onnx_export import require_packages
+
+    require_packages()
+    config = read_config(folder)
+    if out.resolve() != folder.resolve():
+        shutil.copytree(folder, out, dirs_exist_ok=True)
+    frames = FrameConfig.from_dict(json.loads((out / FRAME / "frame.json").read_text("utf-8")))
+    model = FrameModel(frames)
+    load_halves(model, out / FRAME / "frame.safetensors")
+    export_frames(model, out / FRAME, config.size)
+    lift = LiftConfig.from_dict(json.loads((out / LIFT / "lift.json").read_text("utf-8")))
+    lifter = Lifter(lift)
+    load_halves(lifter, out / LIFT / "lift.safetensors")
+    export_lifter(lifter, out / LIFT, config.size)
+    made = [FRAME, LIFT]
+    if (out / LAND).is_dir():
+        land_export.export(out / LAND)
+        made.append(LAND)
+    return made
