@@ -112,11 +112,8 @@ class _Answers(nn.Module):
         super().__init__()
         self.lifter = lifter
 
-    def forward(self, feature: Tensor, eye: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits, met = self.lifter.scores(feature, eye.expand(direction.shape[0], 3), direction)
-        chance, choice = logits.softmax(1).max(1)
-        metres = torch.cat([met, torch.full_like(met[:, :1], lift_runtime.FARTHER)], 1).gather(1, choice[:, None])[:, 0]
-        return metres, chance, self.lifter.tokens(feature).argmax(1)
+    def forward(self, feature: Tensor, eye: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return tuple(self.lifter.answer(feature, eye.expand(direction.shape[0], 3), direction))
 
 
 def export_lifter(lifter: Lifter, folder: Path, size: tuple[int, int] = (96, 160)) -> None:

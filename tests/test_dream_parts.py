@@ -27,8 +27,8 @@ from reverie.model.frame.config import FrameConfig
 from reverie.model.frame.features import BOX_ROW, CRACK_ROW, DETAILS, FACE_TEXELS, frame_input, look_up
 from reverie.model.frame.network import FrameModel
 from reverie.model.frame.runtime import FrameRunner
-from reverie.model.lift.lift import lift
-from reverie.model.lift.network import LiftConfig, Lifter, crossings
+from reverie.model.lift.lift import as_answer, lift
+from reverie.model.lift.network import CLEAR_STEP, RISK, LiftConfig, Lifter, crossings
 from reverie.model.lift.runtime import OnnxLift
 from reverie.model.lift.torch_lift import TorchLift
 from reverie.model.lift.vote import Ballot
@@ -133,10 +133,34 @@ def test_exported_lifter_equals_torch(tmp_path):
         feature = network.encode(image, unit)
         assert len(feature) == SIZE[0] * SIZE[1]
         answers.append(network.decode(feature, eye, unit.reshape(-1, 3)))
-    (metres, sure, token), (true_metres, true_sure, true_token) = answers
-    assert len(np.unique(metres)) > 1 and np.isinf(metres).any() == np.isinf(true_metres).any()
-    assert (np.isclose(metres, true_metres) | (np.isinf(metres) & np.isinf(true_metres))).mean() > 0.99
-    assert (token == true_token).mean() > 0.99 and np.abs(sure - true_sure).max() < 1e-3
+    found, true = answers
+    assert len(np.unique(found.distance)) > 1 and np.isinf(found.distance).any() == np.isinf(true.distance).any()
+    assert np.isclose(found.distance, true.distance).mean() > 0.99  # infinity is close to itself
+    assert np.isclose(found.clear, true.clear).mean() > 0.99 and len(np.unique(found.clear)) > 2
+    assert (found.token == true.token).mean() > 0.99 and np.abs(found.chance - true.chance).max() < 1e-3
+
+
+def test_the_way_is_clear_up_to_where_a_face_is_likely_met():
+    torch.manual_seed(0)
+    lifter = Lifter(LIFT).eval()
+    feature, eye = torch.randn(40, LIFT.feature) * 3, torch.rand(40, 3)
+    direction = torch.nn.functional.normalize(torch.randn(40, 3), dim=1)
+    with torch.no_grad():
+        logits, met = lifter.scores(feature, eye, direction)
+        answer = lifter.answer(feature, eye, direction)
+    chances = logits.softmax(1)[:, :-1]
+    before = (chances * (met < answer.clear[:, None])).sum(1)
+    next_step = (chances * (met < (answer.clear * CLEAR_STEP)[:, None])).sum(1)
+    assert (before <= RISK + 1e-5).all()
+    assert ((next_step > RISK - 1e-5) | (answer.clear > 1e6) | (answer.clear == 0)).all()
+
+
+def test_a_way_that_is_not_surely_clear_stays_unknown():
+    ballot = Ballot((0, 5, 0), 3)
+    rays, eye = np.array([[0.0, 0.0, 1.0]] * 2), np.array([0.5, 5.5, 0.5])
+    ballot.add(eye, rays, np.array([6.5, 6.5]), np.array([1, 1]), np.array([2.0, 3.0]))
+    low, tokens = ballot.result()
+    assert [int(tokens[0 - low[0], 5, z - low[2]]) for z in range(9)] == [0, 0, 0, 0, *[UNKNOWN] * 3, 1, UNKNOWN]
 
 
 class TrueAnswers:
@@ -151,7 +175,8 @@ class TrueAnswers:
         return np.zeros((SIZE[0] * SIZE[1], 1), np.float32)
 
     def decode(self, feature, eye, directions):
-        return self.gbuffer.depth().ravel(), np.ones(len(feature)), self.gbuffer.tokens[..., 0].ravel()
+        depth = self.gbuffer.depth().ravel()
+        return as_answer(depth, np.ones(len(feature)), depth, self.gbuffer.tokens[..., 0].ravel())
 
 
 def test_right_answers_become_the_cells_that_were_seen(land, gbuffer):

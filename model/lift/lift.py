@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,14 +11,33 @@ from reverie.model.caster.camera import Camera, camera_basis, camera_rays, quart
 from reverie.model.cells import Cell, cell_of
 from reverie.model.lift.vote import Ballot, VoteConfig
 
+FARTHER = 1e8
+"""Metres from which on an answer means "farther than the reach"."""
+
+
+class Answer(NamedTuple):
+    """Of pixels [n]: metres to the face that is seen (infinity: farther than the reach), its probability, metres along
+    which the way is likely clear (infinity: all of the reach), and the token. float32, the last int64."""
+
+    distance: np.ndarray
+    chance: np.ndarray
+    clear: np.ndarray
+    token: np.ndarray
+
+
+def as_answer(distance: np.ndarray, chance: np.ndarray, clear: np.ndarray, token: np.ndarray) -> Answer:
+    """An answer of arrays in which large numbers stand for infinity."""
+    distance, clear = (np.where(metres >= FARTHER, np.inf, metres).astype(np.float32) for metres in (distance, clear))
+    return Answer(distance, chance.astype(np.float32), clear, token.astype(np.int64))
+
 
 @dataclass(frozen=True, eq=False)
 class PixelAnswers:
-    """For each pixel: metres along its ray to the face it sees (infinity: farther than the reach), how sure that is
-    (probability), and the token. float32, float32, int64 [h, w]."""
+    """`Answer` of all pixels of a picture, as [h, w]; a distance that is not to be used is NaN."""
 
     distance: np.ndarray
-    sureness: np.ndarray
+    chance: np.ndarray
+    clear: np.ndarray
     token: np.ndarray
 
 
@@ -31,11 +50,9 @@ class LiftNetwork(Protocol):
         """float32 [h * w, f]: features of a picture uint8 [h, w, 3] whose pixels look in unit `directions` float32
         [h, w, 3], yaw within 45 degrees of +z."""
 
-    def decode(
-        self, feature: np.ndarray, eye: np.ndarray, directions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Metres (infinity: farther than the reach), probability and token [n] of pixels with features [n, f], seen
-        from `eye` float32 [3] within its cell in `directions` float32 [n, 3]."""
+    def decode(self, feature: np.ndarray, eye: np.ndarray, directions: np.ndarray) -> Answer:
+        """What pixels with features [n, f] show, seen from `eye` float32 [3] within its cell in `directions` float32
+        [n, 3]."""
 
 
 def ask(network: LiftNetwork, image: np.ndarray, camera: Camera) -> PixelAnswers:
@@ -46,8 +63,7 @@ def ask(network: LiftNetwork, image: np.ndarray, camera: Camera) -> PixelAnswers
     eye = np.mod(turn_quarters(np.asarray(camera.position, np.float64), quarters), 1.0)
     feature = network.encode(image, unit)
     found = network.decode(feature, eye.astype(np.float32), unit.reshape(-1, 3))
-    metres, sure, token = (values.reshape(image.shape[:2]) for values in found)
-    return PixelAnswers(metres.astype(np.float32), sure.astype(np.float32), token.astype(np.int64))
+    return PixelAnswers(*(values.reshape(image.shape[:2]) for values in found))
 
 
 def lift(
@@ -66,9 +82,7 @@ def lift(
         given = ask(network, image, camera) if answers is None else answers[number]
         rays = camera_rays(camera_basis(camera.yaw, camera.pitch), image.shape[:2], camera.fov)
         unit = rays / np.linalg.norm(rays, axis=2, keepdims=True)
-        entity = given.token >= network.tokens
-        distance = np.where(entity, np.nan, given.distance)
-        ballot.add(np.asarray(camera.position), unit.reshape(-1, 3), distance.reshape(-1), given.token.reshape(-1))
+        _add(ballot, given, camera, unit, given.token < network.tokens)
     return ballot.result(config)
 
 
@@ -77,9 +91,15 @@ def lift_part(
 ) -> tuple[Cell, np.ndarray]:
     """As `lift` of one picture, but only the pixels of `mask` bool [h, w] vote."""
     given = ask(network, image, camera)
-    distance = np.where(mask & (given.token < network.tokens), given.distance, np.nan)
     ballot = Ballot(cell_of(*camera.position), network.tokens)
     rays = camera_rays(camera_basis(camera.yaw, camera.pitch), image.shape[:2], camera.fov)
     unit = rays / np.linalg.norm(rays, axis=2, keepdims=True)
-    ballot.add(np.asarray(camera.position), unit.reshape(-1, 3), distance.reshape(-1), given.token.reshape(-1))
+    _add(ballot, given, camera, unit, mask & (given.token < network.tokens))
     return ballot.result(config)
+
+
+def _add(ballot: Ballot, given: PixelAnswers, camera: Camera, unit: np.ndarray, counts: np.ndarray) -> None:
+    """The votes of the pixels that count, bool [h, w]."""
+    distance = np.where(counts, given.distance, np.nan)
+    eye = np.asarray(camera.position)
+    ballot.add(eye, unit.reshape(-1, 3), distance.reshape(-1), given.token.reshape(-1), given.clear.reshape(-1))

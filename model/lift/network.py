@@ -22,6 +22,22 @@ CROSSING_FREQUENCIES = 6
 CROSSING_FEATURES = 3 + 3 + 2 * CROSSING_FREQUENCIES + 4 + 3 + 2
 IMPOSSIBLE = -1e4
 """Score of a crossing beyond the reach."""
+RISK = 0.15
+"""Chance that a ray has met a face, up to which the way before it counts as clear."""
+CLEAR_FROM, CLEAR_STEP, CLEAR_STEPS = 0.25, 1.1, 52
+"""Metres of the nearest distance at which that chance is asked for, the factor from one to the next, and how many."""
+FARTHER = 1e9
+"""Metres that stand for "farther than the reach"."""
+
+
+class PixelAnswer(NamedTuple):
+    """Of pixels [n]: `distance` in metres to the likeliest crossing (FARTHER beyond the reach), `chance` its
+    probability, `clear` metres along which a face is met with no more than a chance of `RISK`, and `token`."""
+
+    distance: Tensor
+    chance: Tensor
+    clear: Tensor
+    token: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +164,19 @@ class Lifter(nn.Module):
         logits = self.score(mixed)[..., 0]
         logits = logits.masked_fill(met.distance > self.config.reach * 1.02, IMPOSSIBLE)
         return torch.cat([logits, self.far(feature)], 1), met.distance
+
+    def answer(self, feature: Tensor, eye: Tensor, direction: Tensor) -> PixelAnswer:
+        """What pixels with `feature` [n, f] show, seen from `eye` [n, 3] in `direction` [n, 3]."""
+        logits, met = self.scores(feature, eye, direction)
+        chances = logits.float().softmax(1)
+        chance, choice = chances.max(1)
+        farther = torch.full_like(met[:, :1], FARTHER)
+        distance = torch.cat([met, farther], 1).gather(1, choice[:, None])[:, 0]
+        steps = CLEAR_FROM * CLEAR_STEP ** torch.arange(CLEAR_STEPS, device=met.device, dtype=met.dtype)
+        before = torch.stack([(chances[:, :-1] * (met < step)).sum(1) for step in steps], 1)
+        count = (before <= RISK).sum(1)
+        clear = torch.where(count == CLEAR_STEPS, FARTHER, CLEAR_FROM * CLEAR_STEP ** (count - 1).to(met.dtype))
+        return PixelAnswer(distance, chance, torch.where(count == 0, 0.0, clear), self.tokens(feature).argmax(1))
 
     def tokens(self, feature: Tensor) -> Tensor:
         """Logits [n, tokens] of what a pixel shows."""

@@ -126,9 +126,9 @@ def read_place(network: LiftNetwork, image: np.ndarray, yaw: float, pitch: float
     for x in PLACES:
         for z in PLACES:
             eye = np.array([x, STANDING_EYE, z], np.float32)
-            metres, chance, _ = network.decode(feature[some], eye, unit.reshape(-1, 3)[some])
-            near = np.isfinite(metres)
-            sure = float(np.log(chance[near]).mean()) if near.sum() > 20 else -9.0
+            found = network.decode(feature[some], eye, unit.reshape(-1, 3)[some])
+            near = np.isfinite(found.distance)
+            sure = float(np.log(found.chance[near]).mean()) if near.sum() > 20 else -9.0
             if sure > best:
                 best, place = sure, (x, z)
     return np.array([place[0], STANDING_EYE, place[1]])

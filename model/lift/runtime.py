@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from reverie.model.lift.lift import Answer, as_answer
 from reverie.model.onnx_session import OnnxNetwork
 
 CONFIG, WEIGHTS = "lift.json", "lift.safetensors"
 FEATURES, ANSWERS = "lift-features.onnx", "lift-answers.onnx"
 PIXELS_AT_ONCE = 1024
-FARTHER = 1e9
-"""Metres that stand for "farther than the reach" in the graph."""
 ENTITY_KINDS = 1
 """Kinds of surface beyond the vocabulary that the network tells apart: animals."""
 
@@ -32,9 +31,7 @@ class OnnxLift:
         h, w, _ = image.shape
         return self._features(image[None].astype(np.float32), directions[None])[0].reshape(h * w, -1)
 
-    def decode(
-        self, feature: np.ndarray, eye: np.ndarray, directions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def decode(self, feature: np.ndarray, eye: np.ndarray, directions: np.ndarray) -> Answer:
         """See `LiftNetwork`."""
         parts: list[list[np.ndarray]] = []
         for first in range(0, len(feature), PIXELS_AT_ONCE):
@@ -42,6 +39,4 @@ class OnnxLift:
             if len(some) == 1:  # the graph takes two and more
                 some, rays = np.repeat(some, 2, 0), np.repeat(rays, 2, 0)
             parts.append(self._answers(some, eye[None], rays))
-        metres, sure, token = (np.concatenate(part) for part in zip(*parts))
-        metres = np.where(metres >= FARTHER, np.inf, metres).astype(np.float32)
-        return metres[: len(feature)], sure[: len(feature)], token[: len(feature)]
+        return as_answer(*(np.concatenate(part)[: len(feature)] for part in zip(*parts)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from reverie.model.lift.network import Lifter
+from reverie.model.lift.lift import Answer, as_answer
+from reverie.model.lift.network import Lifter, PixelAnswer
 
 PIXELS_AT_ONCE = 2048
 
@@ -25,19 +26,13 @@ class TorchLift:
             feature = self.network.features(picture, torch.from_numpy(directions)[None])
         return feature[0].reshape(h * w, -1).numpy()
 
-    def decode(
-        self, feature: np.ndarray, eye: np.ndarray, directions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def decode(self, feature: np.ndarray, eye: np.ndarray, directions: np.ndarray) -> Answer:
         """See `LiftNetwork`."""
-        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        parts: list[PixelAnswer] = []
         place = torch.from_numpy(eye)[None]
         with torch.no_grad():
             for first in range(0, len(feature), PIXELS_AT_ONCE):
                 some = torch.from_numpy(feature[first : first + PIXELS_AT_ONCE])
                 rays = torch.from_numpy(directions[first : first + PIXELS_AT_ONCE])
-                logits, met = self.network.scores(some, place.expand(len(some), 3), rays)
-                chance, choice = logits.softmax(1).max(1)
-                metres = torch.cat([met, torch.full((len(some), 1), torch.inf)], 1).gather(1, choice[:, None])[:, 0]
-                parts.append((metres.numpy(), chance.numpy(), self.network.tokens(some).argmax(1).numpy()))
-        columns = list(zip(*parts))
-        return np.concatenate(columns[0]), np.concatenate(columns[1]), np.concatenate(columns[2])
+                parts.append(self.network.answer(some, place.expand(len(some), 3), rays))
+        return as_answer(*(torch.cat(part).numpy() for part in zip(*parts)))

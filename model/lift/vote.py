@@ -1,7 +1,8 @@
 """Votes of all pixels, and of all pictures of a clip, into cells.
 
-Each pixel's best crossing votes for the cell behind it, and against every cell that its ray passes on the way. A cell
-is full if enough of the rays that reach it stop there, empty if rays pass, and stays unknown if none comes by.
+Each pixel's best crossing votes for the cell behind it, and against the cells that its ray passes on the way, as far
+as that way is likely clear. A cell is full if enough of the rays that reach it stop there, empty if rays pass, and
+stays unknown if none comes by.
 """
 
 from __future__ import annotations
@@ -44,12 +45,22 @@ class Ballot:
         self.passes = np.zeros(shape, np.int32)
         self.named = np.zeros((*shape, tokens), np.uint16)
 
-    def add(self, eye: np.ndarray, rays: np.ndarray, distance: np.ndarray, token: np.ndarray) -> None:
+    def add(
+        self,
+        eye: np.ndarray,
+        rays: np.ndarray,
+        distance: np.ndarray,
+        token: np.ndarray,
+        clear: np.ndarray | None = None,
+    ) -> None:
         """One picture: `eye` float64 [3], unit `rays` float64 [n, 3], metres `distance` float64 [n] (infinity: no
-        face within reach; NaN: no vote), `token` int64 [n]."""
+        face within reach; NaN: no vote), `token` int64 [n]. A ray votes against the cells on its first `clear` metres
+        float64 [n] (None: on all of its way)."""
+        clear = np.full(len(rays), np.inf) if clear is None else clear
         _count(
             np.asarray(eye, np.float64), np.asarray(rays, np.float64), np.asarray(distance, np.float64),
-            np.asarray(token, np.int64), self.low[0], self.low[2], self.stops, self.passes, self.named,
+            np.asarray(clear, np.float64), np.asarray(token, np.int64), self.low[0], self.low[2], self.stops,
+            self.passes, self.named,
         )  # fmt: skip
 
     def result(self, config: VoteConfig | None = None) -> tuple[Cell, np.ndarray]:
@@ -63,7 +74,7 @@ class Ballot:
 
 
 @compiled_exact
-def _count(eye, rays, distance, token, low_x, low_z, stops, passes, named):
+def _count(eye, rays, distance, clear, token, low_x, low_z, stops, passes, named):
     sx, sy, sz = stops.shape
     tokens = named.shape[3]
     for i in range(len(rays)):
@@ -90,7 +101,8 @@ def _count(eye, rays, distance, token, low_x, low_z, stops, passes, named):
                 if 0 <= k < tokens and named[x, y, z, k] < 65535:
                     named[x, y, z, k] += 1
                 break
-            passes[x, y, z] += 1
+            if t <= clear[i]:
+                passes[x, y, z] += 1
             if tx < ty and tx < tz:
                 t = tx
                 tx += wx
@@ -114,6 +126,7 @@ def passed_cells(eye: np.ndarray, rays: np.ndarray, reach: int) -> tuple[Cell, n
     nothing = np.zeros((*shape, 0), np.uint16)
     _count(
         np.asarray(eye, np.float64), np.ascontiguousarray(rays, np.float64), np.full(len(rays), np.inf),
-        np.zeros(len(rays), np.int64), low[0], low[2], np.zeros(shape, np.int32), passes, nothing,
+        np.full(len(rays), np.inf), np.zeros(len(rays), np.int64), low[0], low[2], np.zeros(shape, np.int32), passes,
+        nothing,
     )  # fmt: skip
     return low, passes > 0

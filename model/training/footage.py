@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ class FootageLifter:
 
     def _ask(self, frame: np.ndarray, camera: Camera, screen: np.ndarray) -> PixelAnswers:
         found = ask(self._lifter, frame, camera)
-        return PixelAnswers(np.where(screen, np.float32(np.nan), found.distance), found.sureness, found.token)
+        return replace(found, distance=np.where(screen, np.float32(np.nan), found.distance))
 
     def _cast(self, cells: CellMap, camera: Camera, size: tuple[int, ...]) -> GBuffer:
         scene = self._scenes.scene(cells, camera.position[0], camera.position[2])

@@ -257,8 +257,23 @@ def measure_walls(session: Session, run: Run) -> Measured:
         "_inside": float(inside),
     }
     for tick in run.ticks:
-        values[f"body_error_{tick}"] = float(np.linalg.norm(track[tick, :3] - run.poses[tick, :3]))
+        values[f"body_error_{tick}"] = _apart(session, (track[0], track[tick]), (run.poses[0], run.poses[tick]))
     return Measured(values)
+
+
+def _apart(session: Session, own: tuple[np.ndarray, np.ndarray], true: tuple[np.ndarray, np.ndarray]) -> float:
+    """Metres between two places after a while, each given by the poses float [5] at first and then.
+
+    Without poses a world has coordinates of its own: both ways are then seen from the pose at first.
+    """
+    if session.column != "frames":
+        return float(np.linalg.norm(own[1][:3] - true[1][:3]))
+    ways = []
+    for first, then in (own, true):
+        yaw = math.radians(float(first[3]))
+        x, y, z = (then[:3] - first[:3]).tolist()
+        ways.append((x * math.cos(yaw) + z * math.sin(yaw), y, z * math.cos(yaw) - x * math.sin(yaw)))
+    return math.dist(*ways)
 
 
 def finish_walls(rows: Sequence[Values]) -> dict[str, Interval]:
