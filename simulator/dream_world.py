@@ -43,8 +43,8 @@ MAX_SEED = 2**63
 MAX_PITCH = 90.0
 NEW = "new"
 """The scene of a dream that starts from nothing but its seed."""
-CLIP_FRAMES = 25
-"""So many of a clip's last frames are lifted."""
+CLIP_FRAMES, LIFT_STEP = 25, 3
+"""So many of a clip's last frames are looked at; of them every third, the last one among them, is lifted."""
 TIED, TIED_STEP = 5, 5
 """Frames of a clip without poses that its camera's turn is read from, and the ticks between them."""
 LOWEST_FEET, HIGHEST_FEET = 2, 56
@@ -150,7 +150,8 @@ class DreamWorld:
             camera, feet = self._read_camera(*self._tied(clip, first))
             return self._dream.start([self._lifted_size(clip.frames[-1])], [camera], feet, seed)
         poses = self._within_the_world(poses)
-        state = self._from_poses(list(clip.frames[first:]), poses, seed)
+        lifted = range((len(poses) - 1) % LIFT_STEP, len(poses), LIFT_STEP)
+        state = self._from_poses([clip.frames[first + k] for k in lifted], poses[list(lifted)], seed)
         actions = [action.to_vector() for action in clip.actions[first:]]
         actors = follow(self._dynamics, state.cells, state.actors, poses, actions, seed)
         return replace(state, actors=actors, cache={})

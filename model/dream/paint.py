@@ -164,11 +164,11 @@ def _mip_rows(texels: np.ndarray) -> np.ndarray:
     faces = len(texels)
     level = texels.astype(np.float32) / 255
     level[..., :3] *= level[..., 3:]
-    rows = [level.reshape(faces, -1, 4)]
+    rows = [level.reshape(faces, EDGE * EDGE, 4)]
     for _ in range(LEVELS - 1):
         n = level.shape[1] // 2
         level = level.reshape(faces, n, 2, n, 2, 4).mean((2, 4))
-        rows.append(level.reshape(faces, -1, 4))
+        rows.append(level.reshape(faces, n * n, 4))
     return np.concatenate(rows, 1).reshape(-1, 4)
 
 
