@@ -70,10 +70,10 @@ class SamplerConfig:
     """For cells above it."""
     cells: str = "bottom-up"
     """One of `SAMPLERS`."""
-    outline_temperature: float = 1.0
-    column_temperature: float = 1.0
+    outline_temperature: float = 0.7
+    column_temperature: float = 0.5
     cell_temperature: float = 0.7
-    min_p: float = 0.02
+    min_p: float = 0.1
     """Share of the likeliest value's probability below which a value is not sampled."""
     choice_temperature: float = 1.0
     """Noise on the sureness in the confidence order."""
