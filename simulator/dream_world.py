@@ -151,19 +151,27 @@ class DreamWorld:
             return self._dream.start([self._lifted_size(clip.frames[-1])], [camera], feet, seed)
         poses = self._within_the_world(poses)
         lifted = range((len(poses) - 1) % LIFT_STEP, len(poses), LIFT_STEP)
-        state = self._from_poses([clip.frames[first + k] for k in lifted], poses[list(lifted)], seed)
+        level = np.flatnonzero(np.diff(poses[:, 1]) == 0) + 1  # neither rising nor falling
+        stood = [(x, y, z) for x, y, z in poses[level, :3].tolist()]
+        state = self._from_poses([clip.frames[first + k] for k in lifted], poses[list(lifted)], seed, stood)
         actions = [action.to_vector() for action in clip.actions[first:]]
         actors = follow(self._dynamics, state.cells, state.actors, poses, actions, seed)
         return replace(state, actors=actors, cache={})
 
-    def _from_poses(self, frames: Sequence[np.ndarray], poses: np.ndarray, seed: int) -> DreamState:
-        """A dream that goes on from the last of several frames with poses float [n, 5]."""
+    def _from_poses(
+        self,
+        frames: Sequence[np.ndarray],
+        poses: np.ndarray,
+        seed: int,
+        stood: Sequence[tuple[float, float, float]] = (),
+    ) -> DreamState:
+        """A dream that goes on from the last of several frames with poses float [n, 5]; see `Dream.start`."""
         poses = self._within_the_world(poses)
         eye = self._dynamics.facts.eye
         images = [self._lifted_size(frame) for frame in frames]
         cameras = [Camera((x, y + eye, z), yaw, pitch) for x, y, z, yaw, pitch in poses.tolist()]
         x, y, z = poses[-1, :3].tolist()
-        return self._dream.start(images, cameras, (x, y, z), seed)
+        return self._dream.start(images, cameras, (x, y, z), seed, stood)
 
     def _within_the_world(self, poses: np.ndarray) -> np.ndarray:
         """Poses float [n, 5] moved up or down by whole metres if the last one is above or below the world."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ import numpy as np
 
 from reverie.model.caster.camera import Camera
 from reverie.model.caster.kernel import NO_FACE
-from reverie.model.cells import UNKNOWN, Cell, CellMap
+from reverie.model.cells import HEIGHT, UNKNOWN, Cell, CellMap
 from reverie.model.dream.land import Landscape, WorldModel, uncover
 from reverie.model.dream.look import Painter, player_camera
 from reverie.model.dream.paint import Paint, card_of_view, paint_from_picture
@@ -24,6 +25,10 @@ DAY_TICKS = 24_000
 EMPTY = 0
 START_STREAM = 3
 """Sets the random numbers of starts apart from others of the same seed."""
+
+
+Place = tuple[float, float, float]
+"""x, y, z in metres."""
 
 
 class Moved(Protocol):
@@ -111,13 +116,33 @@ class Dream:
         return self.painter.picture(state, player_camera(state), size)
 
     def start(
-        self, images: list[np.ndarray], cameras: list[Camera], feet: tuple[float, float, float], seed: int
+        self,
+        images: list[np.ndarray],
+        cameras: list[Camera],
+        feet: Place,
+        seed: int,
+        stood: Sequence[Place] = (),
     ) -> DreamState:
-        """A dream that goes on from pictures uint8 [h, w, 3] with known cameras; the last one is the first frame."""
+        """A dream that goes on from pictures uint8 [h, w, 3] with known cameras; the last one is the first frame.
+
+        `feet` is where the body is now, `stood` where else it has stood.
+        """
         actors = self.dynamics.spawn(feet, cameras[-1].yaw, cameras[-1].pitch)
-        state = DreamState(seed, 0, CellMap(), Paint(), actors, 0.5)
+        state = DreamState(seed, 0, CellMap(), Paint(), actors, 0.5, plan=self._footing((*stood, feet)))
         state = self._surrounded(start_from_pictures(self.painter, self.lifter, images, cameras, state))
         return paint_first_frame(self.painter, state, images[-1], cameras[-1])
+
+    def _footing(self, places: Sequence[Place]) -> Any:
+        """What the world model is to know of the ground: as high as bodies stand that seem to stand at places."""
+        if self.world_model is None:
+            return None
+        return self.world_model.plan_heights(
+            {
+                (math.floor(x), math.floor(z)): round(y) - 1
+                for x, y, z in places
+                if abs(y - round(y)) <= STANDING and 1 <= round(y) < HEIGHT
+            }
+        )
 
     def start_new(self, seed: int, hour: float, ground: float) -> DreamState:
         """A dream of land that nobody has seen, from nothing but the seed; the player stands on open ground.
@@ -212,6 +237,8 @@ class Dream:
 
 
 FARTHEST_CARD = 48.0
+STANDING = 0.01
+"""Metres from a whole height up to which feet seem to stand on the ground."""
 
 
 def _footing(gbuffer: Any, sky: np.ndarray) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Protocol
@@ -33,6 +34,9 @@ class WorldModel(Protocol):
 
     facts: Any
     """See `model.land.columns.LandFacts`."""
+
+    def plan_heights(self, heights: Mapping[tuple[int, int], int]) -> Any:
+        """A plan in which the ground of columns (x, z) is as high as is said."""
 
     def propose(
         self, cells: CellMap, low: Cell, shape: Cell, seed: int, plan: Any = None, depth: int | None = 8

@@ -104,6 +104,18 @@ class Plan:
         return Plan(MappingProxyType({**self.columns, **fresh}), self.outline)
 
 
+def plan_of_heights(heights: Mapping[tuple[int, int], int]) -> Plan:
+    """A plan that knows of some columns (x, z) how high their ground is, and nothing else."""
+    chunks: dict[Column, np.ndarray] = {}
+    for (x, z), height in heights.items():
+        empty = np.full((CHANNELS, CHUNK, CHUNK), UNKNOWN, np.uint8)
+        values = chunks.setdefault((x // CHUNK, z // CHUNK), empty)
+        values[HEIGHT, x % CHUNK, z % CHUNK] = height
+    for values in chunks.values():
+        values.setflags(write=False)
+    return Plan(MappingProxyType(chunks))
+
+
 class Proposal(NamedTuple):
     """What the world model says about a region."""
 
@@ -199,6 +211,10 @@ class WorldModel:
         outline, columns, cells = (OnnxNetwork(path, threads) if path.is_file() else None for path in paths)
         assert outline is not None and columns is not None
         return cls(config, vocabulary, facts, Networks(outline, columns, cells), sampler or SamplerConfig())
+
+    def plan_heights(self, heights: Mapping[tuple[int, int], int]) -> Plan:
+        """See `plan_of_heights`."""
+        return plan_of_heights(heights)
 
     def known_columns(self, cells: CellMap, plan: Plan, low: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
         """uint8 [5, x, z]: the columns from (x, z) = `low` on as the cells settle them, else as they are planned."""
