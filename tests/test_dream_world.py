@@ -280,3 +280,12 @@ def test_saves_hold_no_code(dream, tmp_path):
     dream.save(tmp_path / "a.reverie")
     with zipfile.ZipFile(tmp_path / "a.reverie") as archive:
         assert sorted(archive.namelist()) == ["meta.json", "state.safetensors"]
+
+
+def test_who_stands_in_a_scene_goes_on_standing(world):
+    for name in ("village", "plains", "forest", "snow"):
+        sim = Simulator(world, name, seed=5)
+        height = sim.pose[1]
+        for _ in range(10):
+            sim.step(Action())
+        assert sim.pose[1] == pytest.approx(height, abs=0.05), name

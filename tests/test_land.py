@@ -356,6 +356,14 @@ def test_only_cells_far_under_the_ground_stay_unknown(model: WorldModel) -> None
     assert ((tokens == UNKNOWN) == (deep & ~sure)).all() and (tokens == UNKNOWN).any()
 
 
+def test_the_ground_is_as_high_as_a_plan_says(model: WorldModel) -> None:
+    plan = model.plan_heights({(3, 5): 20, (-1, 2): 41})
+    tokens, fresh = model.propose(CellMap(), (-CHUNK, 0, 0), (2 * CHUNK, LAYERS, CHUNK), seed=0, plan=plan)
+    heights = model.known_columns(CellMap(), fresh, (-CHUNK, 0), (2 * CHUNK, CHUNK))[HEIGHT]
+    assert (heights[CHUNK + 3, 5], heights[CHUNK - 1, 2]) == (20, 41) and not (heights == UNKNOWN).any()
+    assert model.vocabulary.solid[tokens[CHUNK + 3, 20, 5]]
+
+
 def test_land_is_the_same_however_a_box_is_placed_on_y(model: WorldModel) -> None:
     tall = model.propose(CellMap(), (0, -3, 0), (CHUNK, LAYERS + 6, CHUNK), seed=0, depth=None).tokens
     assert (tall[:, :3] == UNKNOWN).all() and (tall[:, -3:] == UNKNOWN).all()
