@@ -8,7 +8,9 @@ seeds are held out; the frames drawn in cells lifted from them are measured befo
 from __future__ import annotations
 
 import json
+import math
 import shutil
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -50,6 +52,10 @@ READING_TIME = 0.3
 MOST_TICKS = 1200
 """Of one recording that are read."""
 RATE = 2e-3
+CHOOSING, ENOUGH = 0.15, 4
+"""Share of the recordings, of so many at least, that are not learned from: the new weights' share is chosen by them."""
+MOST_WINDOWS = 240
+BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 REHEARSED_WORLDS, REHEARSED_VIEWS = 12, 20
 REHEARSED_FROM = 900_000
 BEFORE, REPORT, TABLE, MODEL, TRAINED, REPLAYED = "before.json", "report.json", "report.md", "model", "frames", "replay"
@@ -134,15 +140,16 @@ def finetune(
     replay_share: float = 0.25,
     held: float = 0.1,
     judged_windows: int = 16,
-    rate: float = 0.15,
+    rate: float = 0.05,
     blended: float | None = None,
 ) -> dict[str, Any]:
-    """Trains the frame model of `model` on the recordings in `data` for `minutes`, and writes `out/model`.
+    """Trains the frame model of `model` on the recordings in `data` for `minutes` (judging comes on top), and writes
+    `out/model`.
 
     `replay_share` of what it sees are labelled views, of the voxel world or of the folder `replay`. `held` is the share
     of map seeds that it is judged by and never sees, in `judged_windows` windows. `rate` is the share of the learning
-    rate that fresh weights are trained with, `blended` the share of the new weights in the model's (None: all of
-    them). Raises ReverieError.
+    rate that fresh weights are trained with, `blended` the share of the new weights in the model's (None: what draws
+    best recordings that are set aside for this question, if there are ENOUGH). Raises ReverieError.
     """
     start, target = model_folder(model), Path(out)
     config = read_config(start)
@@ -154,7 +161,9 @@ def finetune(
     seen = [path for path in paths if path not in kept]
     if not seen:
         raise ClipError(f"{data}: holds no recording (NAME.mp4 and NAME.jsonl) to learn from")
-    began, seconds = time.monotonic(), 60 * minutes
+    aside = held_out(seen, CHOOSING) if blended is None and len(seen) >= ENOUGH else set()
+    seen = [path for path in seen if path not in aside]
+    seconds = 60 * minutes
     eye = Dynamics.load(start / "dynamics").facts.eye
     network = FrameModel(FrameConfig(len(config.vocabulary), len(config.entities)))
     load_halves(network, start / FRAME / f"{FRAME}.safetensors")
@@ -162,25 +171,29 @@ def finetune(
     lifting = FootageLifter(lifter, config.vocabulary, network)
 
     def lifted(chosen: list[Path], most: int, until: float, title: str) -> list[LiftedView]:
-        """Views of the recordings in turn, at least one window; a recording that cannot be read costs itself alone."""
-        views: list[LiftedView] = []
+        """Views of a window of every recording, then of a second one, and so on, at least one view.
+
+        A recording that cannot be read costs itself alone.
+        """
         each = max(1, most // max(1, len(chosen)))
-        with tqdm(total=len(chosen), desc=title, unit=" clips", disable=None, leave=False) as bar:
-            for number, path in enumerate(chosen):
-                if views and time.monotonic() > until:
-                    break
-                try:
-                    windows = read_windows(path, config, lifter, eye, each, seed + number)
-                except ClipError as error:
-                    bar.write(f"left out: {printable(str(error))}")
-                    continue
-                views += lift_windows(windows, lifting)
-                bar.update()
+        windows: list[list[Window]] = []
+        for number, path in enumerate(chosen):
+            try:
+                windows.append(read_windows(path, config, lifter, eye, each, seed + number))
+            except ClipError as error:
+                tqdm.write(f"left out: {printable(str(error))}", file=sys.stderr)
+        turns = [one[turn] for turn in range(each) for one in windows if turn < len(one)]
+        views: list[LiftedView] = []
+        for window in tqdm(turns, desc=title, unit=" windows", disable=None, leave=False):
+            if views and time.monotonic() > until:
+                break
+            views += lift_windows([window], lifting)
         return views
 
-    until = began + seconds * READING_TIME
-    held_views = lifted(sorted(kept), judged_windows, until, "lifting held-out clips") if kept else []
-    own = lifted(seen, 1_000, until, "lifting clips")
+    held_views = lifted(sorted(kept), judged_windows, math.inf, "lifting held-out clips") if kept else []
+    asked = lifted(sorted(aside), judged_windows, math.inf, "lifting clips to choose by") if aside else []
+    began = time.monotonic()
+    own = lifted(seen, MOST_WINDOWS, began + seconds * READING_TIME, "lifting clips")
     if not own:
         raise ClipError(f"{data}: holds no recording that can be used")
     before = footage_figures(network, held_views)
@@ -194,8 +207,9 @@ def finetune(
     trainer = TrainerConfig(lr=RATE * rate, ema=0.998, decay_share=0.5, seed=seed)
     train_part(part, target / TRAINED, left / 60, trainer, resume=resume)
     load_ema(target / TRAINED, network)
-    if blended is not None and blended < 1:
-        _blend(network, start / FRAME / f"{FRAME}.safetensors", blended)
+    old = start / FRAME / f"{FRAME}.safetensors"
+    share = choose_share(network, old, asked) if blended is None else {"share": blended}
+    _blend(network, old, share["share"])
     made = target / MODEL
     shutil.copytree(start, made, dirs_exist_ok=True)
     export_frames(network, made / FRAME, config.size)
@@ -204,7 +218,7 @@ def finetune(
     report: dict[str, Any] = {
         "from": model, "model": str(made), "minutes": minutes, "machine": machine(), "clips": len(seen),
         "views": len(own), "held": sorted({groups[path] for path in kept}), "held_views": len(held_views),
-        "before": before, "after": after, "blend": {"share": 1.0 if blended is None else blended},
+        "before": before, "after": after, "blend": share,
     }  # fmt: skip
     report = {key: _finite(value) for key, value in report.items()}
     (target / REPORT).write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", "utf-8")
@@ -235,6 +249,20 @@ def _record_rehearsal(folder: Path) -> Path:
         seeds = range(REHEARSED_FROM, REHEARSED_FROM + REHEARSED_WORLDS)
         write_views(folder, seeds, REHEARSED_VIEWS, progress=lambda done, _: bar.update(done - bar.n))
     return folder
+
+
+def choose_share(network: FrameModel, old: Path, views: list[LiftedView]) -> dict[str, float]:
+    """The share of the network's weights that, the rest being `old` ones, draws views best, and what all are worth."""
+    if not views:
+        return {"share": 1.0}
+    new = {name: value.clone() for name, value in network.state_dict().items()}
+    worth = {}
+    for share in BLENDS:
+        _blend(network, old, share)
+        worth[share] = footage_figures(network, views)["psnr"]
+        network.load_state_dict(new)
+    best = max(BLENDS, key=lambda share: worth[share])
+    return {"share": best, **{f"worth_{share:g}": round(dB, 3) for share, dB in worth.items()}}
 
 
 def _blend(network: FrameModel, old: Path, share: float) -> None:
