@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import threading
 from pathlib import Path, PurePosixPath
 
 OMP_THREADS = "OMP_NUM_THREADS"
 PROC = Path("/proc/self")
+BACKGROUND_NICE = 10
+"""Niceness of threads whose work can wait."""
 
 
 def usable_cores() -> int:
@@ -91,3 +95,11 @@ def give_way() -> None:
     os.nice(19)
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text("19")
+
+
+def let_others_first() -> None:
+    """Lowers the priority of the thread that calls it below that of the process's others, where the system can
+    (Linux); it still has a core that nobody else wants."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICE)

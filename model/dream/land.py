@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from reverie.model.cells import CHUNK, HEIGHT, UNKNOWN, Cell, CellMap, Column
+from reverie.model.cores import let_others_first
 from reverie.model.dream.state import DreamState, Request
 
 RADIUS = 4
@@ -150,7 +151,7 @@ class Landscape:
         future = self._answers.get(request)
         if future is None:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(1, thread_name_prefix="land")
+                self._pool = ThreadPoolExecutor(1, thread_name_prefix="land", initializer=let_others_first)
             model = self._model
             ask = (request.cells, request.low, request.shape, request.seed, request.plan)
             future = self._pool.submit(lambda: model.propose(*ask))
