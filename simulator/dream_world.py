@@ -29,6 +29,7 @@ from reverie.model.dynamics.starts import follow, moving
 from reverie.model.dynamics.state import Actors
 from reverie.model.errors import ModelError
 from reverie.model.lift.pose import read_place, read_rotation
+from reverie.model.onnx_session import OnnxNetwork
 from reverie.model.weights import model_folder
 from reverie.simulator.action import IDLE, Action
 from reverie.simulator.errors import EditError, SaveError, SceneError
@@ -100,6 +101,11 @@ class DreamWorld:
     def backend_name(self) -> str:
         """Such as onnx-cpu."""
         return self._dream.painter.frames.backend_name
+
+    @property
+    def _backend(self) -> OnnxNetwork:
+        """The network that draws every frame."""
+        return self._dream.painter.frames.network
 
     @property
     def block_names(self) -> tuple[str, ...]:

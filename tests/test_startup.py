@@ -210,7 +210,7 @@ if sys.argv[1:] == ["mask"]:
 from reverie.simulator import DreamWorld
 from reverie.env.spaces import make_codec
 from reverie.env.fleet import VoxelFleet
-options = DreamWorld.load("tiny", device="cpu")._dream.lifter._features._session.get_session_options()
+options = DreamWorld.load("tiny", device="cpu")._backend._session.get_session_options()
 print(options.intra_op_num_threads, VoxelFleet(None, make_codec("discrete"), None)._pool._max_workers, end=" ")
 from reverie.simulator.judge import evaluate
 print(evaluate.usable_cores(), end=" ")

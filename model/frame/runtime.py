@@ -29,12 +29,12 @@ class FrameRunner:
         self._textures = np.ascontiguousarray(tables["textures"], np.float32)
         self._kinds = np.ascontiguousarray(tables["kinds"], np.float32)
         self._details = np.ascontiguousarray(tables["details"], np.float32)
-        self._network = OnnxNetwork(folder / NETWORK, device, threads)
+        self.network = OnnxNetwork(folder / NETWORK, device, threads)
 
     @property
     def backend_name(self) -> str:
         """Such as onnx-cpu."""
-        return self._network.name
+        return self.network.name
 
     def draw(self, inputs: FrameInput) -> np.ndarray:
         """float32 [h, w, 3] from 0 to 1, not clipped."""
@@ -42,7 +42,7 @@ class FrameRunner:
         texture = np.empty((h * w * layers, self._textures.shape[1]), np.float32)
         look_up(inputs.texels.reshape(-1, taps), inputs.weights.reshape(-1, taps), self._textures, texture)
         kind = np.concatenate([self._kinds[inputs.kinds], self._details[inputs.details]], 3)
-        drawn = self._network(
+        drawn = self.network(
             texture.reshape(1, h, w, layers, -1), kind[None], inputs.numbers[None], inputs.rays[None], inputs.hour[None]
         )[0]
         return drawn[0].transpose(1, 2, 0)
