@@ -470,7 +470,7 @@ def _compare_worlds(options: CompareOptions) -> Mapping[str, Any]:
             backend=options.backend, device=options.device,
         )  # fmt: skip
         reports.append(_measure_world(own, options.keys or DECIDING))
-    found = differences(*reports, options.keys or DECIDING)
+    found = differences(reports[0], reports[1], options.keys or DECIDING)
     for one in found if not options.json else ():
         print(f"{one.name:24}{one.first:10.3g}{one.second:10.3g}  {one.verdict} ({one.better:+.3g} ± {one.spread:.2g})")
     result: dict[str, Any] = {"out": out, "keys": {one.name: one.verdict for one in found}}

@@ -16,6 +16,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def open_world(name: str, size: tuple[int, int], backend: str, device: str) -> A
     return world if isinstance(world, StartsTrue) else WithScreenLayer(world)
 
 
-def table(report: dict[str, Any]) -> str:
+def table(report: Mapping[str, Any]) -> str:
     """The listed figures that a report holds, in each column and beside their baselines."""
     prefixes = ["", *(f"{column}_" for column in COLUMNS[1:]), *(f"{name}_" for name in BASELINES)]
     heads = ["with poses", *COLUMNS[1:], *BASELINES]
@@ -64,7 +65,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _cell(report: dict[str, Any], name: str) -> str:
+def _cell(report: Mapping[str, Any], name: str) -> str:
     value, ends = report.get(name), report.get(f"{name}_ci")
     if value is None:
         return ""

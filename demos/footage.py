@@ -123,7 +123,7 @@ def lift_windows(windows: Iterable[Window], lifter: FootageLifter) -> list[Lifte
     for window in windows:
         whole = len(window.frames) == WINDOW
         lifted, shown = (LIFTED, SHOWN) if whole else ((0,), (0,))
-        views = lifter.views(window.frames, window.cameras, lifted, shown, window.screen)
+        views = lifter.views(list(window.frames), window.cameras, lifted, shown, window.screen)
         out += [view for view in views if view.counts.any()]
     return out
 

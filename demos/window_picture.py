@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from reverie.simulator.action import IDLE
 from reverie.simulator.dream_world import DreamWorld
@@ -41,7 +42,7 @@ def draw(model: str, out: Path) -> None:
         app = WindowApp(sim, label=model, surface=surface, folder=Path(scratch), script=lambda _: IDLE)
         app.runner.start()
 
-        def post(kind: int, **values: object) -> None:
+        def post(kind: int, **values: Any) -> None:
             pygame.event.post(pygame.event.Event(kind, **values))
             app.turn()
 

@@ -113,7 +113,8 @@ class _Answers(nn.Module):
         self.lifter = lifter
 
     def forward(self, feature: Tensor, eye: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return tuple(self.lifter.answer(feature, eye.expand(direction.shape[0], 3), direction))
+        found = self.lifter.answer(feature, eye.expand(direction.shape[0], 3), direction)
+        return found.distance, found.chance, found.clear, found.token
 
 
 def export_lifter(lifter: Lifter, folder: Path, size: tuple[int, int] = (96, 160)) -> None:

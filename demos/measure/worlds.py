@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 from reverie.demos.measure.amounts import Amounts
-from reverie.simulator.dream import DreamWorld
 
 
 def voxel_speed(size: tuple[int, int], amounts: Amounts) -> float:
@@ -32,7 +31,7 @@ def voxel_env_speed(size: tuple[int, int], players: int, amounts: Amounts) -> fl
     return _env_speed(VoxelVectorEnv(players, size), amounts.voxel_steps // players, amounts)
 
 
-def dream_env_speed(world: DreamWorld, players: int, amounts: Amounts) -> float:
+def dream_env_speed(world: Any, players: int, amounts: Amounts) -> float:
     """Frames a second of `players` dreams in one pass, observations and resets included, with random players."""
     from reverie.env.dream_env import DreamVectorEnv
 
